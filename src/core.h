@@ -1,0 +1,416 @@
+/* The boundary: every type and function that Lua may use, and nothing else.
+ *
+ * This header is compiled as C and handed to ffi.cdef (its preprocessor lines are dropped), so it
+ * keeps to the C subset which both accept: no macros in declarations, enums for constants.
+ * luna_abi() and the asserts in src/server/state.c make sure that both sides see the same layout.
+ *
+ * Conventions. Functions return an int code: 0 or a positive LUNA_ value when they did their work,
+ * a negative LUNA_E code when not. No function here calls back into Lua. None waits: those that
+ * start something slow return LUNA_WAIT, and the Lua runtime parks the query until luna_query.wait
+ * holds the result. "Allocates" is said where it is so; what does not say it may be used once per
+ * query. Names are wire format and lower case unless said otherwise. Times are nanoseconds on the
+ * monotonic clock (luna_state.now).
+ */
+#ifndef LUNA_CORE_H
+#define LUNA_CORE_H
+#include <stddef.h>
+#include <stdint.h>
+#pragma GCC visibility push(default)
+
+enum {
+    LUNA_NAME_MAX = 255,   /* octets of a wire-format name, RFC 1035 2.3.4 */
+    LUNA_LABELS_MAX = 128, /* labels of a name, the root included */
+    LUNA_BATCH = 64,       /* queries handed to Lua in one entry */
+};
+
+/* Result codes. */
+enum {
+    LUNA_OK = 0,
+    LUNA_WAIT = 1,       /* the query is parked; its result arrives in luna_query.wait */
+    LUNA_NONE = 2,       /* nothing there (no such name, no entry) */
+    LUNA_NODATA = 3,     /* the name is there, the type is not */
+    LUNA_STALE = 4,      /* an expired cache entry answered */
+    LUNA_E_TIMEOUT = -1, /* no reply before the deadline */
+    LUNA_E_CONNECT = -2, /* the upstream refused, or no route */
+    LUNA_E_CLOSED = -3,  /* the connection ended before the reply */
+    LUNA_E_FORMAT = -4,  /* not a well-formed message, name or number */
+    LUNA_E_SPACE = -5,   /* does not fit, or a bound is reached */
+    LUNA_E_TLS = -6,     /* handshake or certificate */
+    LUNA_E_SYSTEM = -7,  /* errno says more; the text does */
+    LUNA_E_CANCEL = -8,  /* the server is stopping, or the waiter is gone */
+};
+
+enum { LUNA_UDP = 1, LUNA_TCP = 2, LUNA_TLS = 3, LUNA_INTERNAL = 4 };
+enum { LUNA_ANSWER = 1, LUNA_AUTHORITY = 2, LUNA_ADDITIONAL = 3 };
+
+/* Header flags as they stand in octets 2 and 3 of a message, RFC 1035 4.1.1, RFC 2535 6.1. */
+enum {
+    LUNA_QR = 0x8000,
+    LUNA_AA = 0x0400,
+    LUNA_TC = 0x0200,
+    LUNA_RD = 0x0100,
+    LUNA_RA = 0x0080,
+    LUNA_Z = 0x0040,
+    LUNA_AD = 0x0020,
+    LUNA_CD = 0x0010
+};
+
+typedef struct luna_worker luna_worker;
+typedef struct luna_generation luna_generation;
+
+/* An address with a port. IPv4 uses the first four octets; IPv4-mapped IPv6 is never stored. */
+typedef struct luna_addr {
+    uint8_t ip[16]; /* network order */
+    uint16_t port;  /* host order */
+    uint8_t family; /* 4, 6; 0 = unset */
+    uint8_t pad;
+    uint32_t scope; /* IPv6 zone index, 0 = none */
+} luna_addr;
+
+/* A domain name kept for comparison: a zone of the Corefile, an owner name of a plugin. */
+typedef struct luna_name {
+    uint8_t len;       /* octets of wire, the root's 0 included */
+    uint8_t labels;    /* labels without the root */
+    uint8_t wire[256]; /* lower case */
+    uint64_t hash;     /* as luna_query.hash */
+} luna_name;
+
+/* One query: a fixed slot of its worker's slab. Plugins read it, and write reply and user fields
+ * only through functions. It is theirs from the batch until their handler returns. */
+typedef struct luna_query {
+    uint16_t qtype;
+    uint16_t qclass;
+    uint16_t id;
+    uint16_t flags;    /* header flags as received (LUNA_RD, LUNA_CD, LUNA_AD ...) */
+    uint8_t opcode;    /* 0 = QUERY, 4 = NOTIFY */
+    uint8_t transport; /* LUNA_UDP ...; LUNA_INTERNAL for the server's own questions */
+    uint8_t edns;      /* 1 = the query has an OPT record */
+    uint8_t do_bit;    /* 1 = DNSSEC OK, RFC 3225 */
+    uint16_t udp_size; /* what the client takes: 512 without OPT, OPT's size raised to 512, 65535 on
+                          streams */
+    uint16_t opt_size; /* OPT's size as received, 0 without */
+    uint8_t name_len;  /* octets of name, the root's 0 included */
+    uint8_t labels;    /* labels without the root */
+    uint16_t block;    /* number of the server block that serves it */
+    uint64_t hash;     /* of name; equal names of any case have equal hashes */
+    uint64_t received; /* when it was read */
+    uint8_t name[256]; /* the question name, lower case */
+    uint8_t label[128]; /* offset in name of each label; label[labels] is the root */
+
+    luna_addr client;
+    luna_addr local; /* the address that was asked */
+
+    uint8_t *packet; /* as received; the question name in its own letter case is at packet + 12 */
+    uint32_t packet_len;
+    uint16_t opt_at;  /* offset of the OPT record in packet, 0 = none */
+    uint16_t opt_len; /* octets of OPT's options */
+
+    uint8_t *reply;     /* the reply as a wire message, valid once reply_len > 0 */
+    uint32_t reply_len; /* 0 = no plugin has written one */
+    uint32_t reply_cap;
+
+    int32_t wait;     /* the result of the last wait */
+    uint32_t index;   /* of this slot in the slab, from 0; constant */
+    uint32_t serial;  /* changes each time the slot is given to another query */
+    int32_t author;   /* number of the plugin instance that wrote the reply, -1 = the server */
+    uint16_t ede;     /* extended DNS error to add + 1 (RFC 8914), 0 = none */
+    uint8_t dropped;  /* 1 = no reply is sent */
+    uint8_t state;    /* for the core */
+    uint64_t user[4]; /* scratch numbers for plugins of this chain, zero at the start */
+    luna_worker *worker;
+    luna_generation *generation;
+    void *core[6]; /* for the core: connection, exchange, flight ... */
+} luna_query;
+
+/* What a Lua state shares with the worker that runs it. */
+typedef struct luna_state {
+    luna_query **batch; /* queries to begin: batch[0 .. batch_len-1] */
+    luna_query **woken; /* parked queries whose result is there */
+    uint32_t batch_len;
+    uint32_t woken_len;
+    uint64_t now;      /* time of this entry */
+    uint64_t *metrics; /* the worker's slots; series number n is metrics[n] */
+    luna_worker *worker;
+    luna_generation *generation;
+    uint32_t worker_index; /* from 0 */
+    uint32_t workers;
+    uint8_t dry; /* 1 = warm-up or check: nothing leaves the process */
+    uint8_t pad[7];
+} luna_state;
+
+/* Size of luna_query in the upper, of luna_state in the lower 32 bits: Lua compares it with its own
+ * view at start. */
+uint64_t luna_abi(void);
+
+/* ---- names (src/dns/name.c), RFC 1035
+ * ------------------------------------------------------------------------- */
+
+/* Reads presentation format ("www.Example.org", relative names are taken as absolute; \. and \DDD
+ * escapes) into out. Returns 0, or LUNA_E_FORMAT (empty label, label > 63, name > 255, bad escape).
+ */
+int luna_name_parse(const char *text, size_t len, luna_name *out);
+/* Sets out from wire octets of any case. Returns 0 or LUNA_E_FORMAT (compression pointers are not
+ * names here). */
+int luna_name_set(const uint8_t *wire, size_t len, luna_name *out);
+/* Writes presentation format with the final dot, special octets escaped, NUL-terminated. out holds
+ * at least 1025. Returns the length without the NUL. */
+int luna_name_text(const uint8_t *wire, char *out);
+/* 1 when the question name is zone or below it. */
+int luna_query_under(const luna_query *q, const luna_name *zone);
+/* 1 when name a is b or below it. */
+int luna_name_under(const luna_name *a, const luna_name *b);
+
+/* ---- replies (src/dns/reply.c), RFC 1035 4.1, RFC 6891
+ * --------------------------------------------------------- */
+
+/* Begins the reply anew: QR set, opcode, RD and CD as the query's, rcode, the question in the
+ * client's letter case, no records. Returns 0. */
+int luna_reply_start(luna_query *q, int rcode);
+/* Adds one record at the end of a section (LUNA_ANSWER ...). owner is a wire name, or NULL for the
+ * question name; names inside rdata are uncompressed. A record for an earlier section than the last
+ * one written is moved into place. Begins a NOERROR reply when there is none. Returns 0, or
+ * LUNA_E_SPACE when the reply would pass 65,535 octets. */
+int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t type, uint32_t ttl,
+                   const uint8_t *rdata, uint32_t rdlen);
+/* Adds an A or AAAA record for the question name. Returns as luna_reply_add. */
+int luna_reply_address(luna_query *q, int section, const luna_addr *addr, uint32_t ttl);
+/* Adds records given in presentation format, one a line ("www 60 IN A 192.0.2.1"; relative names
+ * are below the question name). Allocates (ldns). Returns the count, or LUNA_E_FORMAT with a text
+ * in err. */
+int luna_reply_text(luna_query *q, int section, const char *text, char *err, size_t err_len);
+/* Sets and clears header flags of the reply (LUNA_AA ...). */
+void luna_reply_flags(luna_query *q, unsigned set, unsigned clear);
+/* Header of the reply: rcode 0-15 (extended bits come from OPT), flags, record counts (section
+ * 1-3). */
+int luna_reply_rcode(const luna_query *q);
+void luna_reply_set_rcode(luna_query *q, int rcode);
+unsigned luna_reply_get_flags(const luna_query *q);
+unsigned luna_reply_count(const luna_query *q, int section);
+/* Octets of the reply with every name written out, as CoreDNS's log and metrics count it. */
+uint32_t luna_reply_size(luna_query *q);
+/* Copies a whole wire message into the reply, its id replaced by the query's, and its question by
+ * the query's own. Returns 0, LUNA_E_FORMAT when the message does not parse, LUNA_E_SPACE. */
+int luna_reply_set(luna_query *q, const uint8_t *message, size_t len);
+/* Drops the reply: as if no plugin had written one. */
+void luna_reply_clear(luna_query *q);
+
+/* A record of the reply, found by luna_reply_read. Offsets are into luna_query.reply. */
+typedef struct luna_rr {
+    uint16_t owner; /* where the owner name begins: the start of the record */
+    uint16_t rdata; /* where RDATA begins; the TTL is at rdata - 6, the length at rdata - 2 */
+    uint16_t end;
+    uint16_t type;
+    uint16_t qclass;
+    uint8_t section;
+    uint8_t pad;
+    uint32_t ttl;
+} luna_rr;
+
+/* Lists the reply's records, at most max, in order. Returns how many there are, or LUNA_E_FORMAT.
+ */
+int luna_reply_read(const luna_query *q, luna_rr *out, int max);
+/* Writes the name at an offset of the reply as a wire name, compression followed, letter case kept.
+ * out holds 256. Returns its length, or LUNA_E_FORMAT. */
+int luna_reply_name(const luna_query *q, uint32_t at, uint8_t *out);
+/* Sets the TTL of every record but OPT. */
+void luna_reply_set_ttl(luna_query *q, uint32_t ttl);
+/* Orders the answer and additional sections as CoreDNS's loadbalance: CNAME, others, addresses, MX;
+ * addresses and MX are shuffled when shuffle is 1. first, if not NULL, is asked... see
+ * plugins/loadbalance.lua. Returns 0. */
+int luna_reply_round_robin(luna_query *q);
+/* The reply in dig's presentation format (for tests, the log, debug). Allocates (ldns). Returns the
+ * length. */
+int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_len);
+
+/* ---- queries of the server's own (src/server/slab.c)
+ * ----------------------------------------------------------- */
+
+/* Takes a slot for a question that no client asked (prefetch, dns.resolve, timers). The reply stays
+ * in it until luna_query_free. NULL when the slab is full. */
+luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len, uint16_t qtype,
+                           uint16_t qclass, unsigned flags, int do_bit);
+/* The same question with the same EDNS and flags as q. NULL when the slab is full. */
+luna_query *luna_query_copy(luna_state *s, const luna_query *q);
+/* Gives a slot of luna_query_new back. A wait under way is cancelled. */
+void luna_query_free(luna_query *q);
+/* A handler has returned rcode: the reply is queued, or, without one, an error reply for SERVFAIL,
+ * REFUSED, FORMERR and NOTIMP; then the slot is given back (a slot of luna_query_new stays). Waits
+ * and flights of q end. */
+void luna_query_finish(luna_query *q, int rcode);
+/* Parks q for a time. Returns LUNA_WAIT; q.wait is 0 afterwards. */
+int luna_query_sleep(luna_query *q, uint64_t ns);
+/* Ends the process with a last log line: for plugin loop. */
+void luna_fatal(const char *message);
+/* Fills out with random bytes from a fast generator seeded by the kernel. */
+void luna_random(void *out, size_t len);
+uint32_t luna_random_below(uint32_t n);
+/* Reads "1.2.3.4", "[::1]:53", "fe80::1%eth0", "10.0.0.1:53". Returns 0 or LUNA_E_FORMAT. */
+int luna_addr_parse(const char *text, uint16_t default_port, luna_addr *out);
+/* Writes the address without port (IPv6 without brackets); out holds 64. Returns the length. */
+int luna_addr_text(const luna_addr *a, char *out);
+
+/* ---- metrics (src/observe/metrics.c), Prometheus text format 0.0.4
+ * --------------------------------------------- */
+
+enum { LUNA_COUNTER = 1, LUNA_GAUGE = 2, LUNA_HISTOGRAM = 3 };
+
+/* Declares a family, or finds it: name, kind and labels (comma-separated names, "" for none) must
+ * agree with an earlier declaration. Buckets are upper bounds in rising order, without +Inf. unit
+ * scales what is observed: a histogram fed in nanoseconds and shown in seconds has 1e-9. Survives
+ * reloads. Allocates, takes a lock: for setup. Returns its number or LUNA_E_FORMAT (bad name, other
+ * declaration), LUNA_E_SPACE. */
+int luna_metric(const char *name, const char *help, int kind, const char *labels,
+                const double *buckets, int nbuckets, double unit);
+/* The series of a family with these label values (in the labels' order, each ended by \x1f).
+ * Returns the number of its slot, or a negative code. Allocates the first time; meant for setup,
+ * allowed on rare paths. */
+int luna_series(int family, const char *values);
+/* Counters and gauges are metrics[series] += n. A histogram observes through this. */
+void luna_observe(uint64_t *metrics, int series, uint64_t value);
+/* Sets a gauge for the whole process, in units of 1 (stored as double). */
+void luna_gauge_set(int series, double value);
+/* Adds to a counter from a thread that is no worker. */
+void luna_counter_add(int series, uint64_t n);
+
+/* ---- log (src/observe/log.c)
+ * ----------------------------------------------------------------------------------- */
+
+enum { LUNA_DEBUG = 0, LUNA_INFO = 1, LUNA_WARNING = 2, LUNA_ERROR = 3, LUNA_FATAL = 4 };
+
+typedef struct luna_log_format luna_log_format;
+
+/* Writes one line "[LEVEL] message" to stdout through the writer thread. From a worker's state it
+ * never blocks: when the buffer is full the line is counted in lunadns_log_dropped_total. s may be
+ * NULL (other threads). */
+void luna_log(luna_state *s, int level, const char *message, size_t len);
+/* LUNA_DEBUG lines are written only when on. */
+void luna_log_debug(int on);
+/* Compiles a format of plugin log (coredns.md section 4: {remote} {>id} ... {common} {combined}).
+ * Allocates. Returns NULL when a field is unknown, its name in err. */
+luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_len);
+void luna_log_format_free(luna_log_format *f);
+/* Writes the line of one query, which is being answered with rcode, by f. */
+void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int rcode);
+
+/* ---- cache (src/cache/)
+ * ---------------------------------------------------------------------------------------- */
+
+typedef struct luna_cache luna_cache;
+
+/* Everything is shared by all workers and survives reloads; times in seconds. */
+typedef struct luna_cache_config {
+    uint32_t success_cap, denial_cap; /* entries */
+    uint64_t bytes;                   /* bound of all entries together, 0 = 64 MiB */
+    uint32_t success_ttl, success_min, denial_ttl, denial_min;
+    uint32_t servfail_ttl;
+    uint32_t stale;     /* how long an expired entry may answer, 0 = off */
+    uint32_t stale_ttl; /* TTL shown on a stale answer */
+    uint32_t prefetch_amount, prefetch_gap, prefetch_percent;
+    uint32_t stale_recheck;
+    uint8_t keep_ttl;
+    uint8_t stale_verify;    /* 1 = verify, 0 = immediate */
+    uint8_t prefer_positive; /* serve_stale_policy prefer_positive */
+    uint8_t pad[5];
+} luna_cache_config;
+
+/* Counts of one lookup's side effects, so that Lua can keep the metrics without a call each. */
+enum {
+    LUNA_CACHE_PREFETCH =
+        1,                /* in luna_cache_hit.flags: this caller is asked to refresh the entry */
+    LUNA_CACHE_DENIAL = 2 /* the entry is from the denial store */
+};
+
+typedef struct luna_cache_hit {
+    uint32_t flags;
+    uint32_t pad;
+} luna_cache_hit;
+
+/* Opens the cache named key (server, zones and options of a block), or finds the one of the
+ * generation before. Released by luna_cache_close. Allocates. */
+luna_cache *luna_cache_open(const char *key, const luna_cache_config *config);
+void luna_cache_close(luna_cache *c);
+/* Answers q from the cache. LUNA_OK: the reply is written. LUNA_STALE: written from an expired
+ * entry; with LUNA_CACHE_PREFETCH in hit.flags the caller refreshes it. LUNA_NONE: not there, and
+ * the caller is the one to ask upstream; it ends with luna_cache_store or luna_cache_give_up.
+ * LUNA_WAIT: another query is asking; when q.wait is LUNA_OK the reply is written, else the caller
+ * asks itself. */
+int luna_cache_lookup(luna_cache *c, luna_query *q, luna_cache_hit *hit);
+/* Keeps q's reply if it may be kept (coredns.md 2.2), sets its TTLs as CoreDNS does, drops its OPT,
+ * and answers whoever waits. disable: 1 = not in the success store, 2 = not in the denial store, 3
+ * = neither. Returns LUNA_OK when kept, LUNA_NONE when not, LUNA_E_FORMAT when the reply does not
+ * fit the question (counted as a drop by the caller). */
+int luna_cache_store(luna_cache *c, luna_query *q, unsigned disable);
+/* The asking failed without a reply: whoever waits asks for himself. */
+void luna_cache_give_up(luna_cache *c, luna_query *q);
+/* Writes the stale entry for q into its reply (serve_stale verify). LUNA_STALE or LUNA_NONE. */
+int luna_cache_stale(luna_cache *c, luna_query *q);
+/* Entries in the success (denial = 0) or denial store; evictions since the start. */
+uint64_t luna_cache_entries(const luna_cache *c, int denial);
+uint64_t luna_cache_evictions(const luna_cache *c, int denial);
+
+/* ---- hosts (src/hosts/)
+ * ---------------------------------------------------------------------------------------- */
+
+typedef struct luna_hosts luna_hosts;
+
+/* Opens the table of a hosts file and inline lines, shared by all workers; a generation after finds
+ * the same table by key. The file is read at once (missing: a warning in err, inline lines still
+ * serve) and again when its content changed, looked at every reload_s seconds (0 = never) off the
+ * workers. origins are wire names one after another (names outside are left out). Allocates. */
+luna_hosts *luna_hosts_open(const char *key, const char *path, const char *inline_text,
+                            const uint8_t *origins, int norigins, uint32_t reload_s, int no_reverse,
+                            char *err, size_t err_len);
+void luna_hosts_close(luna_hosts *h);
+/* Answers A, AAAA and PTR questions with this TTL, AA set. LUNA_OK: written. LUNA_NODATA: the name
+ * is there, the type is not (an empty NOERROR reply with AA is written). LUNA_NONE: no such name.
+ */
+int luna_hosts_answer(luna_hosts *h, luna_query *q, uint32_t ttl);
+uint64_t luna_hosts_entries(const luna_hosts *h);
+
+/* ---- upstreams (src/upstream/)
+ * --------------------------------------------------------------------------------- */
+
+typedef struct luna_upstream luna_upstream;
+
+typedef struct luna_upstream_config {
+    luna_addr addr;
+    luna_addr source;         /* family 0 = any */
+    uint8_t transport;        /* LUNA_UDP (plain: UDP and TCP by the query's need) or LUNA_TLS */
+    uint8_t health_rd;        /* health check with RD */
+    uint16_t max_idle;        /* connections kept, 0 = no bound */
+    uint32_t max_fails;       /* down after more failures than this, 0 = never down */
+    uint64_t expire;          /* ns an idle connection lives */
+    uint64_t max_age;         /* ns a connection lives, 0 = no bound */
+    uint64_t health_interval; /* ns */
+    luna_name health_name;
+    const char *tls_name; /* name to verify and send, NULL = the address */
+    const char *tls_cert; /* PEM files; NULL = none, system's CAs */
+    const char *tls_key;
+    const char *tls_ca;
+    int fail_series;   /* series of coredns_proxy_healthcheck_failures_total */
+    int hit_series[4]; /* conn_cache_hits by transport, 0 = none */
+    int miss_series[4];
+} luna_upstream_config;
+
+/* Opens an upstream, or finds the one of the generation before by its configuration; its health
+ * survives reloads. Allocates. NULL with a text in err (certificate files). */
+luna_upstream *luna_upstream_open(const luna_upstream_config *config, char *err, size_t err_len);
+void luna_upstream_close(luna_upstream *u);
+/* Sends q's packet as it came, under a random id from a random port, by transport (LUNA_UDP,
+ * LUNA_TCP, LUNA_TLS), and parks q until a reply with its id, question and address has come or
+ * timeout has passed. Returns LUNA_WAIT or a code at once. After the wait: q.wait is LUNA_OK and
+ * q.reply is the reply as the upstream sent it (id restored; with TC when it was cut), or a LUNA_E
+ * code. */
+int luna_exchange(luna_query *q, luna_upstream *u, int transport, uint64_t timeout);
+/* The text of the last failed exchange of q, in Go's words ("read udp 10.0.0.2:49031->10.0.0.10:53:
+ * i/o timeout"). */
+int luna_exchange_error(const luna_query *q, char *out, size_t out_len);
+/* 1 when more checks failed in a row than max_fails. */
+int luna_upstream_down(const luna_upstream *u);
+/* A failed exchange: starts the background health check unless one is under way. */
+void luna_upstream_suspect(luna_state *s, luna_upstream *u);
+/* Nanoseconds that the last exchange of q took. */
+uint64_t luna_exchange_time(const luna_query *q);
+
+#pragma GCC visibility pop
+#endif

@@ -1,0 +1,70 @@
+/* Reading wire messages. Strict: what does not parse is refused, nothing is read past its end. RFC
+ * 1035 4.1, 6891. */
+#ifndef LUNA_MESSAGE_H
+#define LUNA_MESSAGE_H
+#include "../core.h"
+
+static inline uint16_t luna_get16(const uint8_t *p)
+{
+    return (uint16_t)(p[0] << 8 | p[1]);
+}
+
+static inline uint32_t luna_get32(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+static inline void luna_put16(uint8_t *p, unsigned v)
+{
+    p[0] = (uint8_t)(v >> 8);
+    p[1] = (uint8_t)v;
+}
+
+static inline void luna_put32(uint8_t *p, uint32_t v)
+{
+    luna_put16(p, v >> 16);
+    luna_put16(p + 2, v & 0xffff);
+}
+
+/* What luna_query_read decides about a packet. */
+enum {
+    LUNA_READ_OK = 0,
+    LUNA_READ_IGNORE = 1, /* shorter than a header, or a reply: no answer at all */
+    LUNA_READ_REPLY = 2,  /* luna_query.reply holds the error reply (FORMERR, NOTIMP, BADVERS): send
+                             it, no chain */
+};
+
+/* Reads q->packet (packet_len octets, id and transport set) into q's fields: header, question, OPT.
+ * Applies the accept rules of coredns.md 1.6; EDNS version other than 0 gets BADVERS. Writes the
+ * error reply itself. */
+int luna_query_read(luna_query *q);
+
+/* Octets that a name takes at an offset of a message, compression pointers not followed; 0 when it
+ * does not parse (pointers must go backwards, the whole name keeps to 255 octets). */
+uint32_t luna_name_skip(const uint8_t *message, uint32_t len, uint32_t at);
+/* Writes the name at an offset as a wire name, compression followed, letter case kept. out holds
+ * 256; end (may be NULL) gets the offset after it. Returns its length or 0. */
+uint32_t luna_name_expand(const uint8_t *message, uint32_t len, uint32_t at, uint8_t *out,
+                          uint32_t *end);
+/* Lists the records of a message, at most max. Returns how many there are (may be more than max),
+ * or LUNA_E_FORMAT: a count that does not match, a name or RDATA that passes the end, octets after
+ * the last record. */
+int luna_message_read(const uint8_t *message, uint32_t len, luna_rr *out, int max);
+/* Hash of a lower-case wire name, label by label from the root, so that a suffix's hash is a step
+ * on the way: luna_hash_label(luna_hash_label(LUNA_HASH_ROOT, "org"), "example"). */
+#define LUNA_HASH_ROOT 0x9ae16a3b2f90404full
+uint64_t luna_hash_label(uint64_t parent, const uint8_t *label, uint32_t len);
+uint64_t luna_name_hash(const uint8_t *wire, uint32_t len);
+
+/* Makes the reply fit to be sent (coredns.md 1.7): OPT mirrored when the query has one (dropped
+ * when not), names compressed, cut to the limit with TC: as many records as fit in the order
+ * answer, authority, additional; OPT always kept. */
+void luna_reply_fit(luna_query *q);
+/* Writes a whole message anew with its names compressed. Returns the new length, or 0 when it does
+ * not fit in cap. */
+uint32_t luna_message_pack(const uint8_t *message, uint32_t len, uint8_t *out, uint32_t cap);
+/* Makes room for need octets in q->reply (a spill buffer from the slab when the inline one is too
+ * small; bounded). Keeps the content. Returns 0 or LUNA_E_SPACE. In src/server/slab.c. */
+int luna_reply_reserve(luna_query *q, uint32_t need);
+
+#endif

@@ -1,0 +1,65 @@
+/* A worker: one thread with its event loop, its sockets, its slab of queries and, per generation, a
+ * Lua state. What the parts of the core need from it. */
+#ifndef LUNA_WORKER_H
+#define LUNA_WORKER_H
+#include <stdbool.h>
+#include <uv.h>
+#include "../core.h"
+#include "wheel.h"
+
+typedef struct luna_slab luna_slab;
+typedef struct luna_log_buffer luna_log_buffer;
+typedef struct luna_upstreams
+    luna_upstreams; /* src/upstream: sockets and exchanges of this worker */
+
+struct luna_worker {
+    unsigned index;
+    uint64_t now; /* ns, monotonic; read once per turn of the loop (virtual in specs) */
+    uv_loop_t loop;
+    luna_wheel wheel;
+    luna_slab *slab;
+    uint64_t *metrics; /* this worker's slots; a scratch page while dry */
+    luna_log_buffer *log;
+    luna_upstreams *upstreams;
+    bool offline; /* specs: exchanges are queued for the spec to answer, nothing is opened */
+    bool dry;     /* warm-up: exchanges fail at once, nothing is stored or printed */
+};
+
+/* Gives a parked query back to Lua with a result; it runs in the worker's next entry. From the
+ * worker's own thread. */
+void luna_wake(luna_query *q, int result);
+/* The same from another thread: serial tells whether the slot is still that query's. Takes a lock,
+ * may allocate. */
+void luna_wake_remote(luna_worker *w, luna_query *q, uint32_t serial, int result);
+/* Runs fn(w, arg) on the worker's thread soon. Any thread. Allocates. */
+void luna_worker_post(luna_worker *w, void (*fn)(luna_worker *w, void *arg), void *arg);
+/* The workers of this process. */
+unsigned luna_worker_count(void);
+luna_worker *luna_worker_at(unsigned index);
+
+/* Indices into luna_query.core: which part keeps what there. */
+enum {
+    LUNA_CORE_TRANSPORT = 0, /* socket or connection the reply leaves by */
+    LUNA_CORE_EXCHANGE = 1,  /* the exchange under way or last done (src/upstream) */
+    LUNA_CORE_FLIGHT = 2,    /* the cache flight this query leads or waits for (src/cache) */
+    LUNA_CORE_TIMER = 3,     /* luna_query_sleep */
+    LUNA_CORE_SPILL = 4,     /* large reply or packet buffers */
+};
+
+/* Called by luna_query_finish and luna_query_free: parts let go of what they keep for q. Each
+ * returns quickly and may be called when there is nothing. */
+void luna_exchange_release(luna_query *q);
+void luna_flight_release(luna_query *q);
+
+/* Per worker: made before its thread runs, freed after it ended. */
+luna_upstreams *luna_upstreams_new(luna_worker *w);
+void luna_upstreams_free(luna_upstreams *u);
+/* At the end of a turn: sends what was queued (sendmmsg). */
+void luna_upstreams_flush(luna_upstreams *u);
+
+luna_log_buffer *luna_log_buffer_new(void);
+void luna_log_buffer_free(luna_log_buffer *b);
+/* At the end of a turn: lets the writer thread see the new lines. */
+void luna_log_buffer_publish(luna_log_buffer *b);
+
+#endif
