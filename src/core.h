@@ -297,53 +297,70 @@ void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int 
 
 typedef struct luna_cache luna_cache;
 
-/* Everything is shared by all workers and survives reloads; times in seconds. */
+/* Times in seconds unless the name says otherwise. */
 typedef struct luna_cache_config {
-    uint32_t success_cap, denial_cap; /* entries */
+    uint32_t success_cap, denial_cap; /* entries; rounded down to 256s, at least 1024 */
     uint64_t bytes;                   /* bound of all entries together, 0 = 64 MiB */
-    uint32_t success_ttl, success_min, denial_ttl, denial_min;
-    uint32_t servfail_ttl;
-    uint32_t stale;     /* how long an expired entry may answer, 0 = off */
-    uint32_t stale_ttl; /* TTL shown on a stale answer */
-    uint32_t prefetch_amount, prefetch_gap, prefetch_percent;
-    uint32_t stale_recheck;
+    uint32_t success_ttl, success_min, denial_ttl, denial_min; /* most and least */
+    uint32_t servfail_ttl;     /* 0 = SERVFAIL is not kept */
+    uint32_t stale;            /* how long an expired entry may answer, 0 = off */
+    uint32_t stale_ttl;        /* TTL shown on a stale answer */
+    uint32_t stale_recheck_ms; /* after a failed refresh the next one waits so long */
+    uint32_t stale_timeout_ms; /* stale_verify: wait for the source at most so long, 0 = its own */
+    uint32_t prefetch_amount;  /* hits that make an entry popular, 0 = no prefetch */
+    uint32_t prefetch_gap_ms;  /* a pause between hits that makes it unpopular again */
+    uint32_t prefetch_percent; /* of its TTL that is left when it is asked again */
     uint8_t keep_ttl;
     uint8_t stale_verify;    /* 1 = verify, 0 = immediate */
     uint8_t prefer_positive; /* serve_stale_policy prefer_positive */
     uint8_t pad[5];
 } luna_cache_config;
 
-/* Counts of one lookup's side effects, so that Lua can keep the metrics without a call each. */
+/* What a lookup asks of its caller, in luna_cache_hit.flags. */
 enum {
-    LUNA_CACHE_PREFETCH =
-        1,                /* in luna_cache_hit.flags: this caller is asked to refresh the entry */
-    LUNA_CACHE_DENIAL = 2 /* the entry is from the denial store */
+    /* Start a query in the background (luna_query_copy, luna_cache_refresh). */
+    LUNA_CACHE_REFRESH = 1,
+    /* The entry is from the denial store. */
+    LUNA_CACHE_DENIAL = 2,
+    /* An expired entry is there and is being verified: counts as a hit although the source is
+     * asked. */
+    LUNA_CACHE_VERIFY = 4,
 };
 
 typedef struct luna_cache_hit {
     uint32_t flags;
-    uint32_t pad;
+    int32_t rcode; /* with LUNA_E_CANCEL: what the handler returned that this query waited for */
 } luna_cache_hit;
 
-/* Opens the cache named key (server, zones and options of a block), or finds the one of the
- * generation before. Released by luna_cache_close. Allocates. */
+/* Opens the cache named key (server, zones and options of a block). All who open the same key, of
+ * this generation and of others, share its entries; each keeps the configuration it gave. The
+ * bounds are those of whoever opened last, from its first store on. Released by luna_cache_close.
+ * NULL when there is no memory. Allocates, takes a lock. */
 luna_cache *luna_cache_open(const char *key, const luna_cache_config *config);
 void luna_cache_close(luna_cache *c);
-/* Answers q from the cache. LUNA_OK: the reply is written. LUNA_STALE: written from an expired
- * entry; with LUNA_CACHE_PREFETCH in hit.flags the caller refreshes it. LUNA_NONE: not there, and
- * the caller is the one to ask upstream; it ends with luna_cache_store or luna_cache_give_up.
- * LUNA_WAIT: another query is asking; when q.wait is LUNA_OK the reply is written, else the caller
- * asks itself. */
+/* Answers q from the cache. Fills hit (valid with each result).
+ *   LUNA_OK: the reply is written.
+ *   LUNA_STALE: written from an expired entry.
+ *   LUNA_NONE: not there; the caller asks and ends with luna_cache_store or luna_cache_give_up. The
+ *     packet has AD set meanwhile, as CoreDNS asks; q.flags is as received.
+ *   LUNA_WAIT: another query is asking: wait, then call this again, whatever q.wait is.
+ *   LUNA_E_CANCEL: after a wait: the other query ended without a reply; return hit.rcode.
+ * With LUNA_CACHE_REFRESH in hit.flags (LUNA_OK, LUNA_STALE, LUNA_WAIT) the caller first starts a
+ * refresh. */
 int luna_cache_lookup(luna_cache *c, luna_query *q, luna_cache_hit *hit);
+/* Makes copy (of luna_query_copy, NULL when there was none) the query that refreshes the entry
+ * which q was answered with or waits for. LUNA_OK: copy asks and ends with luna_cache_store or
+ * luna_cache_give_up. LUNA_NONE: not needed or not possible, copy may go. Allocates, takes a lock. */
+int luna_cache_refresh(luna_cache *c, luna_query *q, luna_query *copy);
 /* Keeps q's reply if it may be kept (coredns.md 2.2), sets its TTLs as CoreDNS does, drops its OPT,
- * and answers whoever waits. disable: 1 = not in the success store, 2 = not in the denial store, 3
- * = neither. Returns LUNA_OK when kept, LUNA_NONE when not, LUNA_E_FORMAT when the reply does not
- * fit the question (counted as a drop by the caller). */
+ * clears AD unless the client wants it, and hands the reply to whoever waits. disable: 1 = not in
+ * the success store, 2 = not in the denial store, 3 = neither. Returns LUNA_OK when kept; LUNA_NONE
+ * when not; LUNA_STALE when the source gave nothing better than the expired entry being verified,
+ * which is the reply now; LUNA_E_FORMAT when the reply does not fit the question (a drop). */
 int luna_cache_store(luna_cache *c, luna_query *q, unsigned disable);
-/* The asking failed without a reply: whoever waits asks for himself. */
-void luna_cache_give_up(luna_cache *c, luna_query *q);
-/* Writes the stale entry for q into its reply (serve_stale verify). LUNA_STALE or LUNA_NONE. */
-int luna_cache_stale(luna_cache *c, luna_query *q);
+/* The asking ended without a reply, its handler returned rcode: whoever waits gets that. LUNA_STALE
+ * when an expired entry was being verified, which is the reply now; else LUNA_NONE. */
+int luna_cache_give_up(luna_cache *c, luna_query *q, int rcode);
 /* Entries in the success (denial = 0) or denial store; evictions since the start. */
 uint64_t luna_cache_entries(const luna_cache *c, int denial);
 uint64_t luna_cache_evictions(const luna_cache *c, int denial);
@@ -411,6 +428,72 @@ int luna_upstream_down(const luna_upstream *u);
 void luna_upstream_suspect(luna_state *s, luna_upstream *u);
 /* Nanoseconds that the last exchange of q took. */
 uint64_t luna_exchange_time(const luna_query *q);
+/* Specs: takes the next exchange that waits on a worker without sockets, health probes included.
+ * Copies the packet (id as the client's) and "IP:port", sets the transport. Returns its number, 0
+ * when there is none, LUNA_E_SPACE when it does not fit in cap. */
+int luna_offline_next(luna_state *s, uint8_t *packet, uint32_t cap, char *to, size_t to_cap,
+                      int *transport);
+/* Specs: ends the exchange with a message (its id does not matter), or with a code (LUNA_E_TIMEOUT
+ * ...) when message is NULL. LUNA_NONE: it has ended before, or the message answers another
+ * question and is skipped. */
+int luna_offline_answer(luna_state *s, int number, const uint8_t *message, uint32_t len, int code);
+
+/* ---- configuration (src/server/config.c): used while a generation is being made, by its control
+ * state ---------- */
+
+/* Serves an address and port with these TCP timeouts (seconds) in generation g. Returns the
+ * listener's number or a negative code with a text in err. Opens sockets; allocates. */
+int luna_config_listen(luna_generation *g, const luna_addr *addr, double read, double write,
+                       double idle, int max_queries, char *err, size_t err_len);
+/* Queries to a listener for names in zone go to site. any_class: not only class IN. LUNA_E_FORMAT:
+ * the zone is there already. */
+int luna_config_site(luna_generation *g, int listener, const luna_name *zone, int site,
+                     int any_class);
+
+enum {
+    LUNA_SET_LAMEDUCK = 1,
+    LUNA_SET_RELOAD_INTERVAL,
+    LUNA_SET_RELOAD_JITTER,
+    LUNA_SET_DEBUG,
+    LUNA_SET_READY_CONTINUOUS
+};
+/* A setting of the whole process: seconds, or 1 and 0. */
+void luna_config_set(luna_generation *g, int what, double value);
+enum { LUNA_HTTP_HEALTH = 1, LUNA_HTTP_READY = 2, LUNA_HTTP_METRICS = 3, LUNA_HTTP_PPROF = 4 };
+/* Serves an HTTP endpoint on "host:port", from the moment the generation takes over; an endpoint of
+ * the generation before is kept open. Returns 0 or a negative code with a text in err. */
+int luna_config_endpoint(luna_generation *g, int kind, const char *address, char *err,
+                         size_t err_len);
+/* A plugin that is not ready yet keeps /ready at 503; set from any state when it is. Returns a
+ * handle. */
+int luna_ready_gate(luna_generation *g, const char *plugin);
+void luna_ready_open(int gate);
+/* SHA-512 of text as 128 hex digits; out holds 129. */
+void luna_sha512(const char *text, size_t len, char *out);
+/* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL. */
+const char *luna_embedded(const char *path, size_t *len);
+/* Paths that match a glob(3) pattern, in lexical order, each ended by a newline. Returns the
+ * length, or LUNA_E_SPACE. */
+int luna_glob(const char *pattern, char *out, size_t out_len);
+/* Name and release, "lunadns-1.2.3". */
+const char *luna_version(void);
+
+/* ---- specs (src/server/offline.c): the real core without sockets, threads and time
+ * ------------------------------ */
+
+/* Makes a worker that nothing runs by itself. Its clock stands until luna_offline_advance. Free
+ * with luna_offline_close. */
+luna_state *luna_offline_open(void);
+void luna_offline_close(luna_state *s);
+/* Hands a packet to the worker as if it had come to a listener (number of luna_config_listen) by
+ * transport. Returns the slot, to be given back with luna_query_free, or NULL when it is shed. Not
+ * to be answered by the chain when its rcode is set already: see luna_offline_done. */
+luna_query *luna_offline_submit(luna_state *s, int listener, const uint8_t *packet, uint32_t len,
+                                const luna_addr *client, int transport);
+/* 1 when the query has been answered (or dropped). */
+int luna_offline_done(const luna_query *q);
+/* Lets time pass and fires what is due. */
+void luna_offline_advance(luna_state *s, uint64_t ns);
 
 #pragma GCC visibility pop
 #endif

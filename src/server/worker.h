@@ -23,6 +23,7 @@ struct luna_worker {
     luna_upstreams *upstreams;
     bool offline; /* specs: exchanges are queued for the spec to answer, nothing is opened */
     bool dry;     /* warm-up: exchanges fail at once, nothing is stored or printed */
+    struct luna_turn *turn; /* src/server/worker.c: loop, mailbox, batches */
 };
 
 /* Gives a parked query back to Lua with a result; it runs in the worker's next entry. From the

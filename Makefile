@@ -1,0 +1,91 @@
+# make            build/lunadns and build/liblunadns.so
+# make run        installs what is missing, builds, serves examples/Corefile on port 1053
+# make test       installs what is missing, builds, passes every test
+# make lint       clang-format, luacheck
+# make sanitize   the whole-server tests and units under ASan+UBSan and TSan
+# make fuzz       each fuzz target for SECONDS (default 30)
+# make bench      the table of figures
+
+BUILD ?= build
+CC ?= gcc
+CFLAGS ?= -O2 -g
+SANITIZE ?=
+WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Werror
+PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr
+VERSION = $(shell sed -n 's/^\#define LUNA_VERSION "\(.*\)"/\1/p' src/server/version.c)
+
+ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
+LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm
+
+SOURCES = $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c))
+OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
+LUA = $(sort $(wildcard lua/*.lua lua/*/*.lua lua/*/*/*.lua plugins/*.lua plugins/*/*.lua))
+UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
+FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
+
+.PHONY: all run test deps lint format units specs whole fuzz-seeds fuzz sanitize bench clean
+all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
+
+$(BUILD)/core.cdef: src/core.h
+	@mkdir -p $(BUILD)
+	@grep -v '^#' $< > $@
+
+$(BUILD)/embedded.c: src/embed.lua $(LUA) $(BUILD)/core.cdef
+	@luajit src/embed.lua $@ $(BUILD)/core.cdef $(LUA)
+
+$(BUILD)/embedded.o: $(BUILD)/embedded.c src/server/embedded.h
+	@$(CC) $(ALL_CFLAGS) -Isrc/server -c -o $@ $<
+
+$(BUILD)/src/%.o: src/%.c
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+$(BUILD)/liblunadns.so: $(OBJECTS)
+	@echo "  LD $@"
+	@$(CC) $(ALL_CFLAGS) -shared -o $@ $^ $(LIBS)
+
+# The functions of core.h are looked up by name at run time: all of them stay in the binary.
+$(BUILD)/lunadns: $(BUILD)/src/main.o $(OBJECTS)
+	@echo "  LD $@"
+	@$(CC) $(ALL_CFLAGS) -rdynamic -o $@ $^ $(LIBS)
+
+-include $(shell find $(BUILD)/src $(BUILD)/unit -name '*.d' 2>/dev/null)
+
+deps:
+	@sh docker/deps
+
+run: deps
+	@$(MAKE) --no-print-directory all
+	@sh examples/run $(BUILD)/lunadns
+
+test: deps
+	@$(MAKE) --no-print-directory all
+	@sh spec/run-all
+
+units: $(UNITS)
+
+$(BUILD)/unit/%: spec/unit/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) -Isrc -Ispec/unit $(shell pkg-config --cflags $(PACKAGES)) -MMD -MP -o $@ $< $(OBJECTS) -lcmocka $(LIBS)
+
+$(BUILD)/fuzz/replay-%: spec/fuzz/fuzz_%.c spec/fuzz/replay.c $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) -DLUNA_FUZZ_REPLAY -Isrc $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(LIBS)
+
+fuzz-seeds: $(FUZZERS:%=$(BUILD)/fuzz/replay-%)
+
+lint:
+	clang-format --dry-run --Werror $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])
+	luacheck -q lua plugins spec examples
+
+format:
+	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])
+
+bench: all
+	spec/bench/run
+
+clean:
+	rm -rf $(BUILD)

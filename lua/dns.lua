@@ -1,0 +1,69 @@
+--- The public API: what a plugin requires.
+local ffi = require "ffi"
+local boundary = require "lunadns.boundary"
+local plugin = require "lunadns.plugin"
+require "lunadns.query"
+
+local C = boundary.C
+
+local dns = {
+  NOERROR = 0, FORMERR = 1, SERVFAIL = 2, NXDOMAIN = 3, NOTIMP = 4, REFUSED = 5,
+  ANSWER = 1, AUTHORITY = 2, ADDITIONAL = 3,
+  A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, HINFO = 13, MX = 15, TXT = 16, AAAA = 28, SRV = 33, DS = 43, IXFR = 251,
+  AXFR = 252, ANY = 255, IN = 1, CH = 3,
+}
+
+dns.plugin = plugin.define
+
+--- A name to compare with. Raises when the text is no name.
+---@param text string
+---@return ffi.cdata* luna_name
+function dns.name(text)
+  local name, err = boundary.name(text)
+  return name or error(err, 2)
+end
+
+--- An address. Raises when the text is none.
+---@param text string
+---@param port? integer
+---@return ffi.cdata* luna_addr
+function dns.addr(text, port)
+  local addr, err = boundary.addr(text, port)
+  return addr or error(err, 2)
+end
+
+ffi.cdef [[
+typedef struct { int count; int root; luna_name *list; } luna_zones;
+]]
+
+local anchors = {}
+local zones = ffi.metatype("luna_zones", {
+  __index = {
+    --- Whether the question is at or below one of the zones.
+    match = function(self, q)
+      if self.root ~= 0 then return true end
+      if self.count == 1 then return C.luna_query_under(q, self.list) ~= 0 end
+      for i = 0, self.count - 1 do
+        if C.luna_query_under(q, self.list + i) ~= 0 then return true end
+      end
+      return false
+    end,
+  },
+})
+
+--- A list of zones to match questions with: `zones:match(q)`.
+---@param list string[]
+---@return ffi.cdata* luna_zones
+function dns.zones(list)
+  local names = ffi.new("luna_name[?]", math.max(#list, 1))
+  local root = 0
+  for i, text in ipairs(list) do
+    names[i - 1] = dns.name(text)
+    if text == "." then root = 1 end
+  end
+  local self = zones(#list, root, names)
+  anchors[#anchors + 1] = names -- luna_zones points into it
+  return self
+end
+
+return dns

@@ -1,0 +1,300 @@
+--- From a Corefile to serving: what the core calls to make a generation.
+local ffi = require "ffi"
+local boundary = require "lunadns.boundary"
+local chain = require "lunadns.chain"
+local corefile = require "lunadns.corefile"
+local plugin = require "lunadns.plugin"
+local runner = require "lunadns.runner"
+
+local C = boundary.C
+local boot = {}
+
+local err_buffer = ffi.new("char[?]", 1024)
+local DEFAULT = ".:%d {\n  whoami\n  log\n}\n"
+
+---@param state ffi.cdata* luna_state
+---@param level integer
+---@param text string
+local function log(state, level, text) C.luna_log(state, level, text, #text) end
+
+--- Files as they were read for this generation, so that every worker sees the same.
+local function reader()
+  local files, globs = {}, {}
+  return {
+    files = files,
+    globs = globs,
+    readfile = function(path)
+      if files[path] == nil then
+        local f, err = io.open(path, "rb")
+        if not f then return nil, err end
+        local text, why = f:read "*a"
+        f:close()
+        if not text then return nil, why end
+        files[path] = text
+      end
+      return files[path]
+    end,
+    glob = function(pattern)
+      if not globs[pattern] then
+        local paths, buffer = {}, ffi.new("char[?]", 1048576)
+        local len = C.luna_glob(pattern, buffer, 1048576)
+        if len > 0 then
+          for path in ffi.string(buffer, len):gmatch "[^\n]+" do paths[#paths + 1] = path end
+        end
+        globs[pattern] = paths
+      end
+      return globs[pattern]
+    end,
+  }
+end
+
+--- Everything that making a generation needs to know, beside the Corefile itself.
+---@class LunaBoot
+---@field conf string path of the Corefile, or what stands for it ("stdin")
+---@field text? string its text when it is no file
+---@field port integer default port
+
+local function read(source, given, warn)
+  local directory = given.conf:match "^(.*)/[^/]*$" or "."
+  local loader = plugin.loader(directory)
+  local text = given.text
+  if text and not text:find "%S" then text = DEFAULT:format(given.port) end
+  local config, err = corefile.read(given.conf, text, {
+    known = function(name) return loader:known(name) end, default_port = given.port, readfile = source.readfile,
+    glob = source.glob, warn = warn,
+  })
+  if not config then return nil, err end
+  if #config.blocks == 0 then
+    config, err = corefile.read(given.conf, DEFAULT:format(given.port), {
+      known = function(name) return loader:known(name) end, default_port = given.port,
+    })
+    if not config then return nil, err end
+  end
+  return config, nil, loader, directory
+end
+
+--- Zone and address of every key, opened in the core. Numbers the sites.
+local function listen(blocks, generation, role)
+  local number, claims = 0, {}
+  for _, block in ipairs(blocks) do
+    local binds = block.settings.binds or { "" }
+    for _, key in ipairs(block.keys) do
+      local site = { number = number, zone = key.zone, server = ("%s://:%d"):format(key.scheme, key.port), block = block }
+      if binds[1] ~= "" then
+        local host = binds[1]:find(":", 1, true) and "[" .. binds[1] .. "]" or binds[1]
+        site.server = ("%s://%s:%d"):format(key.scheme, host, key.port)
+      end
+      number = number + 1
+      block.sites[#block.sites + 1] = site
+      claims[#claims + 1] = { zone = key.zone, scheme = key.scheme, port = key.port, binds = block.settings.binds or {} }
+    end
+  end
+  if role ~= "control" then return true end
+  local err = corefile.check_overlap(claims)
+  if err and err[1] then return nil, err[1] end
+  for _, block in ipairs(blocks) do
+    local times = block.settings.timeouts or {}
+    for _, site in ipairs(block.sites) do
+      local key = block.keys[site.number - block.sites[1].number + 1]
+      for _, bind in ipairs(block.settings.binds or { "" }) do
+        local addr = ffi.new "luna_addr"
+        if bind ~= "" then addr = assert(boundary.addr(bind)) end
+        addr.port = key.port
+        local listener = C.luna_config_listen(generation, addr, times.read or 3, times.write or 5, times.idle or 10,
+          times.max_queries or -1, err_buffer, 1024)
+        if listener < 0 then return nil, ffi.string(err_buffer) end
+        local any_class = 0
+        for _, instance in ipairs(block.instances) do
+          if instance.plugin.any_class then any_class = 1 end
+        end
+        C.luna_config_site(generation, listener, assert(boundary.name(key.zone)), site.number, any_class)
+      end
+    end
+  end
+  return true
+end
+
+local function make(state, given, source, role)
+  local generation = state.generation
+  local function warn(text)
+    if role == "control" then log(state, C.LUNA_WARNING, text) end
+  end
+  local config, err, loader, directory = read(source, given, warn)
+  if not config then return nil, err end
+  local starters = {}
+  local env = {
+    loader = loader, state = state, generation = generation, role = role, directory = directory,
+    workers = state.workers, closers = {}, warn = warn,
+    spawner = function(fn, q)
+      starters[#starters + 1] = { fn, q }
+      return true
+    end,
+  }
+  local blocks
+  blocks, err = chain.read(config, env)
+  if not blocks then return nil, err end
+  local ok
+  ok, err = listen(blocks, generation, role)
+  if not ok then return nil, err end
+  local chains, names = {}, { [-1] = "" }
+  env.names = names
+  for _, block in ipairs(blocks) do
+    block.names = names
+    local handler
+    handler, err = chain.build(block, env, names)
+    if err then return nil, err end
+    handler = handler or function() return 5 end
+    for _, site in ipairs(block.sites) do chains[site.number] = handler end
+  end
+  return { chains = chains, env = env, config = config, starters = starters, blocks = blocks, loader = loader,
+    source = source }
+end
+
+--- In the control state: reads, checks, opens what listens.
+---@param state ffi.cdata* luna_state
+---@param given LunaBoot
+---@return table|nil made
+---@return string|nil err
+function boot.control(state, given)
+  local made, err = make(state, given, reader(), "control")
+  if not made then return nil, err end
+  made.json = corefile.to_json(made.config)
+  return made
+end
+
+local function panic_text(q, err, state)
+  local client = q.client.family ~= 0 and boundary.addr_text(q.client) or "-"
+  return ("Recovered from panic in server: %s (question %s type %d, client %s)"):format(tostring(err), q:name_text(),
+    q.qtype, client), state
+end
+
+--- In a worker's state: the same Corefile, from the texts that the control state read.
+---@param state ffi.cdata* luna_state
+---@param given LunaBoot
+---@param source table made.source of the control state
+---@return table|nil made with entry, the function the core calls each turn
+---@return string|nil err
+function boot.worker(state, given, source)
+  local made, err = make(state, given, source, "worker")
+  if not made then return nil, err end
+  local family = C.luna_metric("coredns_panics_total", "A metrics that counts the number of panics.", C.LUNA_COUNTER, "",
+    nil, 0, 1)
+  local panics = C.luna_series(family, "")
+  local drive = runner.new(state, made.chains, function(q, failure)
+    state.metrics[panics] = state.metrics[panics] + 1
+    log(state, C.LUNA_ERROR, (panic_text(q, failure)))
+    C.luna_reply_clear(q)
+    return 2
+  end)
+  made.runner = drive
+  local root = ffi.new("uint8_t[1]")
+  local function start(fn, q)
+    q = q or C.luna_query_new(state, root, 1, 2, 1, 0, 0)
+    if q == nil then return false end
+    drive.start(function(own)
+      local ok, failure = pcall(fn, own)
+      C.luna_query_free(own)
+      if not ok then error(failure, 0) end
+    end, q)
+    return true
+  end
+  local entry = drive.entry
+  -- What setup spawned begins with the first turn, on the worker's own thread.
+  function made.entry()
+    made.env.spawner = start
+    for _, block in ipairs(made.blocks) do
+      for _, instance in ipairs(block.instances) do instance.server.spawner = start end
+    end
+    for _, starter in ipairs(made.starters) do start(starter[1], starter[2]) end
+    made.entry = entry
+    entry()
+  end
+  return made
+end
+
+function boot.close(made)
+  for _, close in ipairs(made.env.closers) do pcall(close) end
+end
+
+--- Hash input of the Corefile as it is on disk now, with the plugin files it uses: the reload plugin compares it.
+---@param given LunaBoot
+---@return string|nil json
+---@return string|nil err
+function boot.fingerprint(given)
+  local source = reader()
+  local config, err, loader = read(source, given, function() end)
+  if not config then return nil, err end
+  for _, block in ipairs(config.blocks) do
+    for _, directive in ipairs(block.directives) do loader:source(directive.name) end
+  end
+  local parts, files = { corefile.to_json(config) }, {}
+  for file in pairs(loader.files) do files[#files + 1] = file end
+  table.sort(files)
+  for _, file in ipairs(files) do parts[#parts + 1] = file .. "\n" .. loader.files[file] end
+  return table.concat(parts, "\n")
+end
+
+local function quote(t)
+  local out = {}
+  for key, value in pairs(t) do
+    if type(value) == "table" then value = "{" .. quote(value) .. "}" else value = ("%q"):format(value) end
+    out[#out + 1] = ("[%s]=%s"):format(type(key) == "number" and key or ("%q"):format(key), value)
+  end
+  return table.concat(out, ",")
+end
+
+local function unquote(text) return assert(loadstring("return {" .. text .. "}"))() end
+
+--- What a start prints: a line for each key, then name and platform, as CoreDNS.
+local function banner(blocks)
+  local lines = {}
+  for _, block in ipairs(blocks) do
+    for _, key in ipairs(block.keys) do
+      local scheme = key.scheme == "dns" and "" or key.scheme .. "://"
+      local binds = block.settings.binds and " on " .. table.concat(block.settings.binds, " ") or ""
+      lines[#lines + 1] = ("%s%s:%d%s"):format(scheme, key.zone, key.port, binds)
+    end
+  end
+  lines[#lines + 1] = ffi.string(C.luna_version())
+  lines[#lines + 1] = ("linux/%s, %s"):format(jit.arch == "x64" and "amd64" or jit.arch, jit.version)
+  return table.concat(lines, "\n") .. "\n"
+end
+
+-- The core's side: strings and pointers only, because the states are different.
+
+local made_here
+
+---@param pointer lightuserdata luna_state
+---@return boolean|nil
+---@return string text the snapshot for workers, or the error
+---@return string|nil json
+function boot.core_control(pointer, conf, text, port)
+  local given = { conf = conf, text = text, port = port }
+  local made, err = boot.control(ffi.cast("luna_state *", pointer), given)
+  if not made then return nil, err end
+  made_here = made
+  return true, quote { files = made.source.files, globs = made.source.globs }, made.json, banner(made.blocks)
+end
+
+---@return function|nil entry
+---@return string|nil err
+function boot.core_worker(pointer, conf, text, port, snapshot)
+  local source, stored = reader(), unquote(snapshot)
+  for path, content in pairs(stored.files) do source.files[path] = content end
+  for pattern, paths in pairs(stored.globs) do source.globs[pattern] = paths end
+  local made, err = boot.worker(ffi.cast("luna_state *", pointer), { conf = conf, text = text, port = port }, source)
+  if not made then return nil, err end
+  made_here = made
+  return function() made.entry() end
+end
+
+function boot.core_fingerprint(conf, text, port)
+  return boot.fingerprint { conf = conf, text = text, port = port }
+end
+
+function boot.core_close()
+  if made_here then boot.close(made_here) end
+  made_here = nil
+end
+
+return boot

@@ -1,0 +1,168 @@
+--- Builds the handler of each server block: one closure around the next, which LuaJIT inlines into one trace.
+local Server = require "lunadns.server"
+local options = require "lunadns.options"
+local order = require "lunadns.order"
+
+local chain = {}
+
+local SERVFAIL = 2
+
+---@class LunaBlock
+---@field zones string[]
+---@field keys table[] of the Corefile
+---@field settings table what configure functions share
+---@field instances table[] { plugin, confs, server, rank } in order
+---@field sites table[]
+
+--- Where an error of a directive stands, in CoreDNS's words.
+local function located(directive, text)
+  return ("%s:%d - Error during parsing: %s"):format(directive.file, directive.line, text)
+end
+
+local function where_of(instance, err)
+  if type(err) == "table" then return err.text end
+  return ("%s:%d: plugin/%s: %s"):format(instance.directive.file, instance.directive.line, instance.plugin.name,
+    tostring(err))
+end
+
+--- Reads the directives of a block: plugins loaded, options typed. Returns the block, or nil and the error.
+local function read_block(block, env)
+  local zones, seen = {}, {}
+  for _, key in ipairs(block.keys) do
+    if not seen[key.zone] then
+      seen[key.zone] = true
+      zones[#zones + 1] = key.zone
+    end
+  end
+  local self = { zones = zones, keys = block.keys, settings = {}, instances = {}, sites = {}, file = block.file,
+    line = block.line }
+  local first = {}
+  for _, directive in ipairs(block.directives) do
+    local spec, err = env.loader:load(directive.name)
+    if not spec then return nil, located(directive, err) end
+    first[#first + 1] = { plugin = spec, directive = directive, rank = order.rank(spec), index = #first }
+  end
+  table.sort(first, function(a, b)
+    if a.rank ~= b.rank then return a.rank < b.rank end
+    return a.index < b.index
+  end)
+  for _, found in ipairs(first) do
+    local runs, plugin = found.directive.runs, found.plugin
+    if #runs > 1 and not plugin.many then
+      return nil, located(runs[2], "this plugin can only be used once per Server Block: " .. plugin.name)
+    end
+    if plugin.many == "merge" then
+      self.instances[#self.instances + 1] = { plugin = plugin, directive = found.directive, runs = runs, merge = true }
+    else
+      for i, run in ipairs(runs) do
+        -- A chunk of its own for every instance, see plugin.lua.
+        local own = i == 1 and plugin or env.loader:load(plugin.name)
+        self.instances[#self.instances + 1] = { plugin = own, directive = run, runs = { run } }
+      end
+    end
+  end
+  return self
+end
+
+local function parse_options(block, instance, env)
+  local confs = {}
+  for i, run in ipairs(instance.runs) do
+    local ctx = { zones = block.zones, root = block.settings.root, file = run.file }
+    local conf, err, warnings = instance.plugin.schema:parse(run, ctx)
+    if not conf then return nil, err end
+    for _, warning in ipairs(warnings or {}) do env.warn(warning) end
+    confs[i] = conf
+  end
+  instance.conf = instance.merge and confs or confs[1]
+  return true
+end
+
+local function new_server(block, instance, env)
+  return setmetatable({
+    name = instance.plugin.name, zones = block.zones, sites = block.sites, block = block.settings, chain = block,
+    directory = env.directory, state = env.state, generation = env.generation, role = env.role, workers = env.workers,
+    closers = env.closers, spawner = env.spawner, where = options.where,
+  }, Server)
+end
+
+--- Reads all blocks and runs the configure functions: plugin order outside, blocks inside, as CoreDNS.
+---@param config table of lunadns.corefile
+---@param env table { loader, state, generation, role, directory, workers, closers, spawner, warn }
+---@return LunaBlock[]|nil
+---@return string|nil err
+function chain.read(config, env)
+  local blocks, steps = {}, {}
+  for i, block in ipairs(config.blocks) do
+    local self, err = read_block(block, env)
+    if not self then return nil, err end
+    blocks[i] = self
+    for _, instance in ipairs(self.instances) do
+      steps[#steps + 1] = { order.rank(instance.plugin), i, #steps, self, instance }
+    end
+  end
+  table.sort(steps, function(a, b)
+    for k = 1, 3 do
+      if a[k] ~= b[k] then return a[k] < b[k] end
+    end
+    return false
+  end)
+  for _, step in ipairs(steps) do
+    local block, instance = step[4], step[5]
+    local ok, err = parse_options(block, instance, env)
+    if not ok then return nil, err end
+    instance.server = new_server(block, instance, env)
+    if instance.plugin.configure then
+      ok, err = pcall(instance.plugin.configure, instance.conf, instance.server)
+      if not ok then return nil, where_of(instance, err) end
+    end
+  end
+  return blocks
+end
+
+--- The name of the plugin that wrote a reply is known by where it first appears on the way out. Chunk text, so that each instance's
+--- wrapper is a prototype of its own.
+local SIGNED = [[
+local handler, number = ...
+return function(q)
+  local rcode, err = handler(q)
+  if q.author < 0 and q.reply_len > 0 then q.author = number end
+  return rcode, err
+end]]
+
+local function sign(handler, number)
+  return assert(loadstring(SIGNED, "=chain"))(handler, number)
+end
+
+--- Runs every setup and returns the handler of a block.
+---@param block LunaBlock
+---@param env table
+---@param names table<integer, string> plugin names by author number; grows
+---@return function|nil handler nil: the block has no plugin that handles queries
+---@return string|nil err
+function chain.build(block, env, names)
+  local last
+  local handler
+  for i = #block.instances, 1, -1 do
+    local instance = block.instances[i]
+    if instance.plugin.setup then
+      if not handler then
+        local text = ("plugin/%s: no next plugin found"):format(instance.plugin.name)
+        handler = function() return SERVFAIL, text end
+      end
+      local ok, own = pcall(instance.plugin.setup, instance.conf, handler, instance.server)
+      if not ok then return nil, where_of(instance, own) end
+      if own and own ~= handler then
+        last = true
+        if instance.plugin.writes ~= false then
+          local number = #names + 1
+          names[number] = instance.plugin.name
+          own = sign(own, number)
+        end
+        handler = own
+      end
+    end
+  end
+  return last and handler or nil
+end
+
+return chain

@@ -1,0 +1,112 @@
+--- Serves queries in pooled coroutines. A runner takes one query of the batch after another; only when a handler has to wait does it
+--- yield, with that query inside, and another runner goes on with the batch. There is no coroutine per query.
+local boundary = require "lunadns.boundary"
+local C = boundary.C
+
+local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local pcall = pcall
+
+local runner = {}
+
+--- Waits until the core has a result for q: to be called when a function of the core returned LUNA_WAIT.
+---@param q ffi.cdata* luna_query
+---@return integer code q.wait
+function runner.wait(q)
+  yield(q)
+  return q.wait
+end
+
+---@class LunaRunner
+---@field entry fun() serves state.batch and state.woken; called by the core once a turn
+---@field start fun(fn: fun(q: ffi.cdata*), q: ffi.cdata*) runs fn(q) in a runner now, until it waits or ends
+---@field parked fun(): integer
+
+--- A driver for one state.
+---@param state ffi.cdata* luna_state
+---@param chains function[] handler by site number
+---@param on_error fun(q: ffi.cdata*, err: any): integer what a handler threw; returns the rcode for its query
+---@return LunaRunner
+function runner.new(state, chains, on_error)
+  local parked = {} -- slot index -> coroutine
+  local refs = {} -- slot index -> the query's pointer, boxed once
+  local pool, idle, waiting = {}, 0, 0
+  local cursor = 0
+  local task, task_q
+
+  local function fail(q, err)
+    local ok, rcode = pcall(on_error, q, err)
+    return ok and rcode or 2
+  end
+
+  local function serve()
+    while true do
+      if task then
+        local fn, q = task, task_q
+        task, task_q = nil, nil
+        local ok, err = pcall(fn, q)
+        if not ok then fail(q, err) end
+      end
+      while cursor < state.batch_len do
+        local index = state.batch[cursor].index
+        local q = refs[index]
+        if not q then
+          q = state.batch[cursor]
+          refs[index] = q
+        end
+        cursor = cursor + 1
+        local ok, rcode = pcall(chains[q.block], q)
+        if not ok then rcode = fail(q, rcode) end
+        C.luna_query_finish(q, rcode)
+      end
+      yield()
+    end
+  end
+
+  local function drive(co)
+    local ok, q = resume(co)
+    if not ok then error(q, 0) end
+    if q then
+      parked[q.index] = co
+      waiting = waiting + 1
+    else
+      idle = idle + 1
+      pool[idle] = co
+    end
+  end
+
+  local function take()
+    if idle == 0 then return create(serve) end
+    local co = pool[idle]
+    idle = idle - 1
+    return co
+  end
+
+  local self = {}
+
+  function self.entry()
+    cursor = 0
+    local i = 0
+    while i < state.woken_len do
+      local index = state.woken[i].index
+      local co = parked[index]
+      i = i + 1
+      if co then
+        parked[index] = nil
+        waiting = waiting - 1
+        drive(co)
+      end
+    end
+    while cursor < state.batch_len do drive(take()) end
+  end
+
+  function self.start(fn, q)
+    task, task_q = fn, q
+    drive(take())
+  end
+
+  function self.parked() return waiting end
+
+  return self
+end
+
+return runner

@@ -1,0 +1,29 @@
+--- Answers with the client's own address, port and transport: for finding out what a server sees.
+local ffi = require "ffi"
+local dns = require "dns"
+local C = ffi.C
+
+return dns.plugin {
+  name = "whoami",
+  doc = "Answers with the client's address, port and transport in the additional section.",
+  options = {},
+  setup = function()
+    local owner = ffi.new("uint8_t[260]")
+    local rdata = ffi.new("uint8_t[7]")
+    local udp, tcp = "\4_udp", "\4_tcp"
+    return function(q)
+      C.luna_reply_start(q, dns.NOERROR)
+      C.luna_reply_flags(q, C.LUNA_AA, 0)
+      C.luna_reply_address(q, C.LUNA_ADDITIONAL, q.client, 0)
+      local asked = q.packet + 12
+      if q.name_len <= 250 then
+        ffi.copy(owner, q.transport == C.LUNA_UDP and udp or tcp, 5)
+        ffi.copy(owner + 5, asked, q.name_len)
+        -- SRV, RFC 2782: priority and weight 0, the client's port, target ".".
+        rdata[4], rdata[5], rdata[6] = q.client.port / 256, q.client.port % 256, 0
+        C.luna_reply_add(q, C.LUNA_ADDITIONAL, owner, dns.SRV, 0, rdata, 7)
+      end
+      return dns.NOERROR
+    end
+  end,
+}

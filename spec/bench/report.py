@@ -1,0 +1,154 @@
+"""Medians, tables, limits, and the files a run leaves behind."""
+
+import json
+import os
+import platform
+import subprocess
+from statistics import median
+
+import chart
+
+MB = 1_000_000
+
+# What lunadns may cost "at most": (case, figure, limit, unit, text).
+LIMITS = [
+    ("hosts", "ratio", 1.25, "x floor", "CPU per query: hosts"),
+    ("cached", "ratio", 1.25, "x floor", "CPU per query: cached, errors, prometheus, loadbalance"),
+    ("cached-log", "ratio", 1.5, "x floor", "CPU per query: the same with log to a file"),
+    ("forward", "ratio", 2.2, "x floor", "CPU per query: forward, UDP to UDP"),
+    ("tcp", "ratio", 0.8, "x UDP floor", "CPU per query: hosts over TCP, 8 connections, pipelined"),
+    ("idle", "rss_mb", 20, "MB", "resident, idle, 2 workers, default Corefile"),
+    ("million", "rss_mb", 100, "MB", "resident, 1,000,000 hosts"),
+    ("million", "ready_s", 1, "s", "1,000,000 hosts: ready in"),
+    ("million", "slowest_ms", 10, "ms", "1,000,000 hosts: longest query during a reload of the file"),
+    ("reload", "lost", 0, "queries", "lost over all reloads at 20,000 queries/s"),
+]
+
+# Columns of the tables by kind of case: (figure, heading, format).
+COLUMNS = {
+    "cpu": [("us", "µs/query", ".2f"), ("ratio", "x floor", ".2f"), ("qps", "queries/s", ",.0f"),
+            ("busy", "busy", ".0%"), ("loss", "loss", ".3%"), ("p50_us", "p50 µs", ".0f"),
+            ("p99_us", "p99 µs", ".0f"), ("rss_mb", "MB", ".1f")],
+    "idle": [("rss_mb", "MB", ".1f"), ("peak_mb", "peak MB", ".1f")],
+    "million": [("ready_s", "ready s", ".2f"), ("rss_mb", "MB", ".1f"), ("reload_s", "reload s", ".1f"),
+                ("rss_after_mb", "after MB", ".1f"), ("peak_mb", "peak MB", ".1f"),
+                ("slowest_ms", "longest ms", ".2f"), ("worst_ms", "worst ms", ".2f"), ("lost", "lost", ".0f")],
+    "reload": [("reloads", "reloads", ".0f"), ("sent", "queries", ",.0f"), ("lost", "lost", ",.0f"),
+               ("failed", "failed", ",.0f"), ("qps", "queries/s", ",.0f"), ("slowest_ms", "longest ms", ".2f")],
+}
+
+
+def facts(options, bench, subjects, binaries):
+    """What a reader needs to know about the run."""
+    model = ""
+    with open("/proc/cpuinfo", encoding="utf-8") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {
+        "cpu": model, "kernel": platform.release(), "cores": len(os.sched_getaffinity(0)),
+        "server_core": bench.server_core, "load_core": bench.load_core, "load": options.load,
+        "rounds": options.rounds, "seconds": options.seconds,
+        "subjects": {name: version(name, binaries[name]) for name in options.subjects},
+    }
+
+
+def version(name, binary):
+    """The first line of what the binary says of its version that holds a digit."""
+    flag = {"coredns": "-version", "lunadns": "-version", "unbound": "-V"}.get(name, "--version")
+    if not binary:
+        return "spec/bench/echo.c"
+    said = subprocess.run([binary, flag], capture_output=True, text=True, timeout=10, check=False)
+    lines = (said.stdout + said.stderr).splitlines()
+    return next((line.strip() for line in lines if any(c.isdigit() for c in line)), "")[:60]
+
+
+def of(rounds, case, subject):
+    return [r for r in rounds if r["case"] == case and r["subject"] == subject]
+
+
+def medians(rounds, case, subject):
+    """The median of each figure; ratios are taken within a round first, so that a slow minute hits both sides."""
+    mine = of(rounds, case, subject)
+    if not mine:
+        return {}
+    result = {key: median(r[key] for r in mine if key in r) for key in mine[0]
+              if key not in ("case", "subject", "round")}
+    floor = {r["round"]: r["us"] for name in ("floor", "floor udp")
+             for r in of(rounds, case, name) if "us" in r}
+    ratios = [r["us"] / floor[r["round"]] for r in mine if "us" in r and r["round"] in floor]
+    if ratios:
+        result["ratio"] = median(ratios)
+    if "lost" in result and result.get("sent"):
+        result["loss"] = sum(r["lost"] for r in mine) / sum(r["sent"] for r in mine)
+        result["lost"] = sum(r["lost"] for r in mine)
+    if "slowest_ms" in result:
+        result["worst_ms"] = max(r["slowest_ms"] for r in mine)
+    for key in ("rss", "rss_after", "peak"):
+        if key + "_kb" in result:
+            result[key + "_mb"] = result[key + "_kb"] * 1024 / MB
+    return result
+
+
+def subjects_of(rounds, case):
+    return list(dict.fromkeys(r["subject"] for r in rounds if r["case"] == case))
+
+
+def print_head(head):
+    print(f"{head['cpu']}, Linux {head['kernel']}; server on core {head['server_core']}, "
+          f"load ({head['load']}) on core {head['load_core']}; "
+          f"{head['rounds']} rounds of {head['seconds']:g} s")
+    for name, text in head["subjects"].items():
+        print(f"  {name:<10} {text}")
+
+
+def print_case(case, rounds):
+    print(f"\n{case.name}: {case.title}")
+    columns = COLUMNS[case.kind]
+    print(f"  {'':<10}" + "".join(f"{heading:>12}" for _, heading, _ in columns))
+    for subject in subjects_of(rounds, case.name):
+        figures = medians(rounds, case.name, subject)
+        cells = (format(figures[key], form) if key in figures else "-" for key, _, form in columns)
+        print(f"  {subject:<10}" + "".join(f"{cell:>12}" for cell in cells), flush=True)
+    waited = medians(rounds, case.name, "floor").get("waited", 0)
+    if waited > 0.05:
+        print(f"  note: something else had the server's core for {waited:.0%} of the floor's time; "
+              "latencies and queries/s suffer, CPU per query less")
+
+
+def limits(rounds):
+    """One row per limit: what lunadns was measured at, None where it was not."""
+    rows = []
+    for case, figure, limit, unit, text in LIMITS:
+        value = medians(rounds, case, "lunadns").get(figure)
+        # What the floor loses, and its longest query, are the machine's own noise.
+        noise = medians(rounds, case, "floor").get(figure) if figure in ("slowest_ms", "lost") else None
+        # Not rounded in lunadns's favour: 1.254 misses 1.25.
+        verdict = "not measured" if value is None else "holds" if value <= limit else "MISSES"
+        if case == "reload" and value is not None:
+            text = text.replace("all", f"{of(rounds, case, 'lunadns')[0]['reloads']}")
+        rows.append({"case": case, "figure": figure, "text": text, "measured": value, "limit": limit,
+                     "unit": unit, "verdict": verdict, "floor": noise})
+    return rows
+
+
+def print_limits(rows):
+    print(f"\n{'limits of lunadns':<62}{'measured':>10}{'at most':>10}")
+    for row in rows:
+        value = "-" if row["measured"] is None else f"{row['measured']:.3f}".rstrip("0").rstrip(".")
+        noise = f" (floor: {row['floor']:.1f})" if row["floor"] is not None else ""
+        print(f"  {row['text']:<60}{value:>10}{row['limit']:>10} {row['unit']:<12} {row['verdict']}{noise}")
+
+
+def write(folder, head, cases, rounds, rows, problems):
+    """Writes bench.json and bench.svg."""
+    table = {case.name: {name: medians(rounds, case.name, name) for name in subjects_of(rounds, case.name)}
+             for case in cases}
+    with open(os.path.join(folder, "bench.json"), "w", encoding="utf-8") as file:
+        json.dump({"machine": head, "limits": rows, "medians": {k: v for k, v in table.items() if v},
+                   "rounds": rounds, "problems": problems}, file, indent=1, ensure_ascii=False)
+        file.write("\n")
+    with open(os.path.join(folder, "bench.svg"), "w", encoding="utf-8") as file:
+        file.write(chart.draw(head, cases, table, rows))
+    print(f"\nwritten: {os.path.relpath(folder)}/bench.json, {os.path.relpath(folder)}/bench.svg")

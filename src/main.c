@@ -1,0 +1,148 @@
+/* The command: flags as CoreDNS has them (single or double dash, "=" or a space before the value). */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <lauxlib.h>
+#include <luajit.h>
+#include "server/process.h"
+
+static const char usage[] =
+    "Usage: lunadns [flags]\n"
+    "  -conf FILE      Corefile to load (default \"Corefile\"; \"stdin\" reads standard input)\n"
+    "  -dns.port N     default port (default 53); -p N is the same\n"
+    "  -pidfile FILE   where to write the process id\n"
+    "  -plugins [NAME] list the plugins, or print the help of one\n"
+    "  -quiet          no banner\n"
+    "  -version        print the version\n";
+
+static char *read_all(FILE *f, size_t *len)
+{
+    char *text = NULL;
+    size_t size = 0;
+    for (*len = 0;;) {
+        if (*len + 4096 > size) {
+            size = size ? size * 2 : 65536;
+            text = realloc(text, size);
+        }
+        size_t n = fread(text + *len, 1, size - *len - 1, f);
+        if (!n)
+            break;
+        *len += n;
+    }
+    text[*len] = 0;
+    return text;
+}
+
+static int print_version(void)
+{
+    printf("%s\nlinux/%s, %s\n", luna_version(),
+#if defined(__x86_64__)
+           "amd64",
+#elif defined(__aarch64__)
+           "arm64",
+#else
+           "unknown",
+#endif
+           LUAJIT_VERSION);
+    return 0;
+}
+
+/* `-plugins [NAME]` is answered by the runtime: options are data there. */
+static int print_plugins(const char *name)
+{
+    char err[1024];
+    lua_State *L = luna_lua_new(err, sizeof err);
+    if (!L) {
+        fprintf(stderr, "%s\n", err);
+        return 1;
+    }
+    lua_getglobal(L, "require");
+    lua_pushstring(L, "lunadns.help");
+    if (lua_pcall(L, 1, 1, 0) == 0) {
+        lua_pushstring(L, name);
+        if (lua_pcall(L, 1, 2, 0) == 0) {
+            int ok = lua_toboolean(L, -2);
+            fputs(lua_tostring(L, -1), ok ? stdout : stderr);
+            lua_close(L);
+            return ok ? 0 : 1;
+        }
+    }
+    fprintf(stderr, "%s\n", lua_tostring(L, -1));
+    lua_close(L);
+    return 1;
+}
+
+/* The value of a flag: after "=", or the next argument. */
+static const char *value_of(char **argv, int *i, const char *name, char *equals)
+{
+    if (equals)
+        return equals + 1;
+    if (argv[*i + 1])
+        return argv[++*i];
+    fprintf(stderr, "flag needs an argument: -%s\n%s", name, usage);
+    exit(2);
+}
+
+int main(int argc, char **argv)
+{
+    luna_options o = {.source = {.conf = NULL, .port = 53}};
+    for (int i = 1; i < argc; i++) {
+        char *flag = argv[i];
+        if (flag[0] != '-' || !flag[1]) {
+            fprintf(stderr, "extra command line arguments: [%s", flag);
+            while (++i < argc)
+                fprintf(stderr, " %s", argv[i]);
+            fprintf(stderr, "]\n");
+            return 1;
+        }
+        flag += flag[1] == '-' ? 2 : 1;
+        char *equals = strchr(flag, '=');
+        char name[32];
+        snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - flag) : 31, flag);
+        if (!strcmp(name, "conf")) {
+            o.source.conf = value_of(argv, &i, name, equals);
+        } else if (!strcmp(name, "dns.port") || !strcmp(name, "p")) {
+            const char *text = value_of(argv, &i, name, equals);
+            char *end;
+            long port = strtol(text, &end, 10);
+            if (*end || end == text || port < 0 || port > 65535) {
+                fprintf(stderr, "invalid value \"%s\" for flag -%s: expected a port, 0 to 65535\n",
+                        text, name);
+                return 2;
+            }
+            o.source.port = (uint16_t)port;
+        } else if (!strcmp(name, "pidfile")) {
+            o.pidfile = value_of(argv, &i, name, equals);
+        } else if (!strcmp(name, "quiet")) {
+            o.quiet = true;
+        } else if (!strcmp(name, "version")) {
+            return print_version();
+        } else if (!strcmp(name, "plugins")) {
+            return print_plugins(equals ? equals + 1 : argv[i + 1]);
+        } else if (!strcmp(name, "help") || !strcmp(name, "h")) {
+            fputs(usage, stdout);
+            return 0;
+        } else {
+            fprintf(stderr, "flag provided but not defined: -%s\n%s", name, usage);
+            return 2;
+        }
+    }
+    if (o.source.conf && !strcmp(o.source.conf, "stdin")) {
+        char *text = read_all(stdin, &o.source.text_len);
+        o.source.text = text;
+    } else if (o.source.conf) {
+        if (access(o.source.conf, R_OK)) {
+            fprintf(stderr, "loading Caddyfile via flag: open %s: %s\n", o.source.conf,
+                    errno == ENOENT ? "no such file or directory" : strerror(errno));
+            return 1;
+        }
+    } else if (access("Corefile", F_OK) == 0) {
+        o.source.conf = "Corefile";
+    } else {
+        o.source.conf = "(default)";
+        o.source.text = "";
+    }
+    return luna_process_run(&o);
+}

@@ -1,0 +1,318 @@
+/* The line of one query: a format of plugin log, compiled once into a list of steps, each of which
+ * writes one field. Field names and their meaning: CoreDNS, plugin log. */
+#define _GNU_SOURCE 1
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include "../dns/message.h"
+#include "../server/worker.h"
+#include "observe.h"
+#include "text.h"
+
+enum step_kind {
+    LITERAL,
+    TYPE,
+    NAME,
+    CLASS,
+    PROTO,
+    SIZE,
+    REMOTE,
+    PORT,
+    LOCAL,
+    ID,
+    OPCODE,
+    DO,
+    BUFSIZE,
+    RCODE,
+    RSIZE,
+    RFLAGS,
+    DURATION,
+    METADATA
+};
+
+typedef struct step {
+    uint8_t kind;
+    uint32_t at, len; /* of a literal, in luna_log_format.text */
+} step;
+
+struct luna_log_format {
+    char *text; /* literals, one after another */
+    int steps;
+    step step[];
+};
+
+static const char common[] = "{remote}:{port} - {>id} \"{type} {class} {name} {proto} {size} {>do} "
+                             "{>bufsize}\" {rcode} {>rflags} {rsize} {duration}";
+static const char level[] = "[INFO] ";
+
+/* Fields, and the octets they need at most. */
+static const struct {
+    const char *name;
+    uint8_t kind;
+    uint16_t max;
+} fields[] = {
+    {"{type}", TYPE, 16},
+    {"{name}", NAME, 1025},
+    {"{class}", CLASS, 16},
+    {"{proto}", PROTO, 3},
+    {"{size}", SIZE, TEXT_UINT_MAX},
+    {"{remote}", REMOTE, TEXT_ADDR_MAX},
+    {"{port}", PORT, 5},
+    {"{local}", LOCAL, TEXT_ADDR_MAX},
+    {"{>id}", ID, 5},
+    {"{>opcode}", OPCODE, 3},
+    {"{>do}", DO, 5},
+    {"{>bufsize}", BUFSIZE, 5},
+    {"{rcode}", RCODE, 16},
+    {"{rsize}", RSIZE, TEXT_UINT_MAX},
+    {"{>rflags}", RFLAGS, 32},
+    {"{duration}", DURATION, TEXT_SECONDS_MAX},
+};
+
+enum { FIELDS = sizeof fields / sizeof *fields };
+
+/* ---- compiling ---- */
+
+/* Writes format into out with {common} and {combined} replaced; out may be NULL. Returns the length
+ * without the NUL. */
+static size_t expand(const char *format, char *out)
+{
+    size_t len = 0;
+    while (*format != 0) {
+        const char *with = NULL;
+        size_t skip = 1;
+        if (strncmp(format, "{common}", 8) == 0) {
+            with = common;
+            skip = 8;
+        } else if (strncmp(format, "{combined}", 10) == 0) {
+            with = common;
+            skip = 10;
+        }
+        size_t n = with == NULL ? 1 : strlen(with);
+        if (out != NULL)
+            memcpy(out + len, with == NULL ? format : with, n);
+        len += n;
+        if (skip == 10) {
+            static const char more[] = " \"{>opcode}\"";
+            if (out != NULL)
+                memcpy(out + len, more, sizeof more - 1);
+            len += sizeof more - 1;
+        }
+        format += skip;
+    }
+    if (out != NULL)
+        out[len] = 0;
+    return len;
+}
+
+/* Appends text to the last literal, or begins one. */
+static void add_literal(luna_log_format *f, size_t *used, const char *text, size_t len)
+{
+    if (f->steps == 0 || f->step[f->steps - 1].kind != LITERAL)
+        f->step[f->steps++] = (step){LITERAL, (uint32_t)*used, 0};
+    memcpy(f->text + *used, text, len);
+    *used += len;
+    f->step[f->steps - 1].len += (uint32_t)len;
+}
+
+/* Turns the expanded format into steps. Returns the most octets that a line may take. A field ends
+ * at a '}' and begins at the last '{' before it, so "{{remote}}" is a field in braces; what is no
+ * field is written as it stands. */
+static size_t compile(luna_log_format *f, const char *s)
+{
+    size_t used = 0, room = 0;
+    add_literal(f, &used, level, sizeof level - 1);
+    for (const char *close; (close = strchr(s, '}')) != NULL; s = close + 1) {
+        const char *open = memrchr(s, '{', (size_t)(close - s));
+        size_t len = open == NULL ? 0 : (size_t)(close + 1 - open);
+        int i = 0;
+        while (i < FIELDS && (strlen(fields[i].name) != len || memcmp(open, fields[i].name, len)))
+            i++;
+        bool metadata = len > 2 && open[1] == '/';
+        if (i == FIELDS && !metadata) {
+            add_literal(f, &used, s, (size_t)(close + 1 - s));
+            continue;
+        }
+        if (open > s)
+            add_literal(f, &used, s, (size_t)(open - s));
+        f->step[f->steps++] = (step){metadata ? METADATA : fields[i].kind, 0, 0};
+        room += metadata ? 1 : fields[i].max;
+    }
+    add_literal(f, &used, s, strlen(s));
+    add_literal(f, &used, "\n", 1);
+    return room + used;
+}
+
+luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_len)
+{
+    size_t len = expand(format, NULL);
+    /* Steps are at most: the level, and a field with the text after it for each three octets. */
+    luna_log_format *f = malloc(sizeof *f + (2 + 2 * len / 3) * sizeof(step));
+    char *expanded = malloc(len + 1);
+    char *text = malloc(len + sizeof level + 1);
+    if (f == NULL || expanded == NULL || text == NULL) {
+        snprintf(err, err_len, "not enough memory");
+        goto fail;
+    }
+    expand(format, expanded);
+    f->text = text;
+    f->steps = 0;
+    size_t most = compile(f, expanded);
+    if (most > LUNA_LOG_LINE_MAX) {
+        snprintf(err, err_len, "a line of this format may take %zu octets, the limit is %d", most,
+                 LUNA_LOG_LINE_MAX);
+        goto fail;
+    }
+    free(expanded);
+    return f;
+fail:
+    free(f);
+    free(expanded);
+    free(text);
+    return NULL;
+}
+
+void luna_log_format_free(luna_log_format *f)
+{
+    if (f == NULL)
+        return;
+    free(f->text);
+    free(f);
+}
+
+/* ---- writing ---- */
+
+/* What the line says of the reply. CoreDNS logs what was written; for an rcode that makes the
+ * server write the error itself, what it will write: a header and the question. */
+typedef struct outcome {
+    bool any;
+    int rcode;
+    unsigned flags;
+    uint32_t size;
+} outcome;
+
+static outcome find_outcome(luna_query *q, int rcode)
+{
+    if (q->reply_len >= 12) {
+        unsigned flags = luna_get16(q->reply + 2);
+        int low = (int)(flags & 15);
+        /* The message decides, but for the upper bits of an extended rcode, which only the handler
+         * knows. */
+        return (outcome){true, (rcode & 15) == low ? rcode : low, flags, luna_reply_size(q)};
+    }
+    if (rcode != 1 && rcode != 2 && rcode != 4 && rcode != 5)
+        return (outcome){0};
+    unsigned kept = q->opcode == 0 ? q->flags & (LUNA_RD | LUNA_CD) : 0u;
+    return (outcome){true, rcode, LUNA_QR | kept, 12u + q->name_len + 4u};
+}
+
+static char *write_flags(char *p, unsigned flags)
+{
+    static const struct {
+        uint16_t bit;
+        char text[4];
+    } names[] = {{LUNA_QR, "qr,"}, {LUNA_AA, "aa,"}, {LUNA_TC, "tc,"}, {LUNA_RD, "rd,"},
+                 {LUNA_RA, "ra,"}, {LUNA_Z, "z,"},   {LUNA_AD, "ad,"}, {LUNA_CD, "cd,"}};
+    char *start = p;
+    for (unsigned i = 0; i < sizeof names / sizeof *names; i++) {
+        if (flags & names[i].bit) {
+            memcpy(p, names[i].text, 3);
+            p += names[i].bit == LUNA_Z ? 2 : 3;
+        }
+    }
+    return p == start ? p : p - 1;
+}
+
+static uint64_t elapsed(const luna_state *s, const luna_query *q)
+{
+    uint64_t now;
+    if (s != NULL && s->worker != NULL && s->worker->offline) {
+        now = s->worker->now; /* specs have a clock of their own */
+    } else {
+        struct timespec t;
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+    }
+    return now > q->received ? now - q->received : 0;
+}
+
+static char *write_string(char *p, const char *text)
+{
+    return luna_text_copy(p, text, strlen(text));
+}
+
+static char *write_question_field(char *p, int kind, const luna_query *q)
+{
+    char buf[16];
+    switch (kind) {
+    case TYPE:
+        return write_string(p, luna_type_text(q->qtype, buf));
+    case CLASS:
+        return write_string(p, luna_class_text(q->qclass, buf));
+    case NAME:
+        return p + luna_name_text(q->name, p);
+    case PROTO:
+        return luna_text_copy(
+            p, q->transport == LUNA_TCP || q->transport == LUNA_TLS ? "tcp" : "udp", 3);
+    case SIZE:
+        return luna_text_uint(p, q->packet_len);
+    case REMOTE:
+        return luna_text_addr(p, &q->client);
+    case LOCAL:
+        return luna_text_addr(p, &q->local);
+    case PORT:
+        return luna_text_uint(p, q->client.port);
+    case ID:
+        return luna_text_uint(p, q->id);
+    case OPCODE:
+        return luna_text_uint(p, q->opcode);
+    case DO:
+        return q->do_bit ? luna_text_copy(p, "true", 4) : luna_text_copy(p, "false", 5);
+    case BUFSIZE:
+        return luna_text_uint(p, q->udp_size);
+    }
+    *p++ = '-'; /* METADATA: no plugin gives any */
+    return p;
+}
+
+static char *write_reply_field(char *p, int kind, const outcome *o)
+{
+    char buf[16];
+    if (kind == RSIZE)
+        return luna_text_uint(p, o->size);
+    if (!o->any) {
+        *p++ = '-';
+        return p;
+    }
+    if (kind == RFLAGS)
+        return write_flags(p, o->flags);
+    return write_string(p, luna_rcode_text(o->rcode, buf));
+}
+
+void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int rcode)
+{
+    if (s != NULL && s->dry)
+        return;
+    char line[LUNA_LOG_LINE_MAX + 1], *p = line;
+    outcome o = find_outcome(q, rcode);
+    for (const step *st = f->step, *end = st + f->steps; st < end; st++) {
+        switch (st->kind) {
+        case LITERAL:
+            p = luna_text_copy(p, f->text + st->at, st->len);
+            break;
+        case RCODE:
+        case RSIZE:
+        case RFLAGS:
+            p = write_reply_field(p, st->kind, &o);
+            break;
+        case DURATION:
+            p = luna_text_seconds(p, elapsed(s, q));
+            *p++ = 's';
+            break;
+        default:
+            p = write_question_field(p, st->kind, q);
+        }
+    }
+    luna_log_line(s, line, (size_t)(p - line));
+}

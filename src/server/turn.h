@@ -1,0 +1,60 @@
+/* What the files of src/server share of a worker's loop. A turn is one iteration: what arrived is read into the batch, Lua is entered
+ * once for it, replies and upstream packets leave together. */
+#ifndef LUNA_TURN_H
+#define LUNA_TURN_H
+#include <pthread.h>
+#include "generation.h"
+#include "listener.h"
+
+enum { LUNA_GENERATIONS_MAX = 64, RECENT = 64, RECENT_SIZE = 192 };
+
+typedef struct luna_post {
+    struct luna_post *next;
+    void (*fn)(luna_worker *w, void *arg);
+    void *arg;
+} luna_post;
+
+struct luna_turn {
+    pthread_t thread;
+    uv_async_t async;
+    uv_prepare_t prepare;
+    uv_check_t check;
+    uv_timer_t tick;
+    pthread_mutex_t mail_lock;
+    luna_post *mail, **mail_end;
+    bool online;   /* counted as an RCU reader: between poll's first callback and the next prepare */
+    bool stopping; /* leaves the loop once nothing is in flight */
+    uint64_t stop_at;
+    uint64_t busy_since; /* atomic; 0 = waiting for events. For the watchdog */
+    luna_generation *current;
+    luna_generation *held[LUNA_GENERATIONS_MAX]; /* with an open seat here */
+    unsigned nheld;
+    luna_udp *udp_dirty; /* with replies queued */
+    luna_tcp *tcps;
+    void *tcp_dirty; /* connections with replies queued */
+    /* Some of the questions asked lately, so that a new generation can be warmed with real ones. */
+    struct {
+        uint16_t len;
+        uint16_t listener;
+        uint8_t packet[RECENT_SIZE];
+    } recent[RECENT];
+    unsigned nrecent, since_recent;
+    bool with_thread;
+};
+
+/* Makes a worker without a thread (luna_worker_run gives it one). NULL when memory or descriptors lack. */
+luna_worker *luna_worker_new(unsigned index, bool offline);
+void luna_worker_free(luna_worker *w);
+/* Starts all of n workers' threads. Returns 0 or LUNA_E_SYSTEM. */
+int luna_workers_start(unsigned n);
+/* Ends them: in-flight queries are answered for at most grace ns. */
+void luna_workers_stop(uint64_t grace);
+/* Called first by every event callback: the worker is an RCU reader again and its clock is set. */
+void luna_turn_begin(luna_worker *w);
+/* Enters Lua for what was collected and sends what it answered. */
+void luna_turn_end(luna_worker *w);
+/* Runs fn on every worker and waits until all have. Main thread. */
+void luna_workers_each(void (*fn)(luna_worker *w, void *arg), void *arg);
+uint64_t luna_clock(void);
+
+#endif
