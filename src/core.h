@@ -241,6 +241,9 @@ void luna_query_finish(luna_query *q, int rcode);
 int luna_query_sleep(luna_query *q, uint64_t ns);
 /* Ends the process with a last log line: for plugin loop. */
 void luna_fatal(const char *message);
+/* Nanoseconds on the monotonic clock, now: for measuring within a turn, where luna_state.now stands
+ * still. Specs have a clock of their own, luna_state.now. */
+uint64_t luna_clock(void);
 /* Fills out with random bytes from a fast generator seeded by the kernel. */
 void luna_random(void *out, size_t len);
 uint32_t luna_random_below(uint32_t n);
@@ -272,6 +275,12 @@ void luna_gauge_set(int series, double value);
 /* Adds to a counter from a thread that is no worker. */
 void luna_counter_add(int series, uint64_t n);
 
+/* Everything in Prometheus text format 0.0.4: families by name, series by label values. The caller
+ * frees the text, which ends with a NUL; its length goes to len. NULL when memory is short. Any
+ * thread. */
+char *luna_metrics_text(size_t *len);
+void free(void *p);
+
 /* ---- log (src/observe/log.c)
  * ----------------------------------------------------------------------------------- */
 
@@ -286,11 +295,27 @@ void luna_log(luna_state *s, int level, const char *message, size_t len);
 /* LUNA_DEBUG lines are written only when on. */
 void luna_log_debug(int on);
 /* Compiles a format of plugin log (coredns.md section 4: {remote} {>id} ... {common} {combined}).
- * Allocates. Returns NULL when a field is unknown, its name in err. */
+ * As in CoreDNS, braces that hold no known field stay as text. Allocates. Returns NULL when a line
+ * could pass 16 KiB or memory is short, with a text in err. */
 luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_len);
 void luna_log_format_free(luna_log_format *f);
 /* Writes the line of one query, which is being answered with rcode, by f. */
 void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int rcode);
+
+/* ---- names of numbers (src/observe/names.c) ---- */
+
+/* The mnemonic of a type ("A", "HTTPS"), or "TYPE65280" written into buf (16 octets). Spelt as
+ * CoreDNS's log and metrics do. Returns a constant string or buf. */
+const char *luna_type_text(uint16_t type, char *buf);
+/* The number of a type mnemonic of any letter case, "TYPE123" (RFC 3597) included, or
+ * LUNA_E_FORMAT. */
+int luna_type_number(const char *text);
+/* "IN", "CH", "HS", "NONE", or "CLASS255" written into buf (16 octets), ANY too, as CoreDNS does.
+ * Returns a constant string or buf. */
+const char *luna_class_text(uint16_t qclass, char *buf);
+/* "NOERROR", "NXDOMAIN" ...; 16 is "BADSIG" as in CoreDNS; a number without a name is written into
+ * buf (16 octets). Returns a constant string or buf. */
+const char *luna_rcode_text(int rcode, char *buf);
 
 /* ---- cache (src/cache/)
  * ---------------------------------------------------------------------------------------- */
@@ -302,7 +327,7 @@ typedef struct luna_cache_config {
     uint32_t success_cap, denial_cap; /* entries; rounded down to 256s, at least 1024 */
     uint64_t bytes;                   /* bound of all entries together, 0 = 64 MiB */
     uint32_t success_ttl, success_min, denial_ttl, denial_min; /* most and least */
-    uint32_t servfail_ttl;     /* 0 = SERVFAIL is not kept */
+    uint32_t servfail_ttl;                                     /* 0 = SERVFAIL is not kept */
     uint32_t stale;            /* how long an expired entry may answer, 0 = off */
     uint32_t stale_ttl;        /* TTL shown on a stale answer */
     uint32_t stale_recheck_ms; /* after a failed refresh the next one waits so long */
@@ -350,7 +375,8 @@ void luna_cache_close(luna_cache *c);
 int luna_cache_lookup(luna_cache *c, luna_query *q, luna_cache_hit *hit);
 /* Makes copy (of luna_query_copy, NULL when there was none) the query that refreshes the entry
  * which q was answered with or waits for. LUNA_OK: copy asks and ends with luna_cache_store or
- * luna_cache_give_up. LUNA_NONE: not needed or not possible, copy may go. Allocates, takes a lock. */
+ * luna_cache_give_up. LUNA_NONE: not needed or not possible, copy may go. Allocates, takes a lock.
+ */
 int luna_cache_refresh(luna_cache *c, luna_query *q, luna_query *copy);
 /* Keeps q's reply if it may be kept (coredns.md 2.2), sets its TTLs as CoreDNS does, drops its OPT,
  * clears AD unless the client wants it, and hands the reply to whoever waits. disable: 1 = not in
@@ -364,6 +390,8 @@ int luna_cache_give_up(luna_cache *c, luna_query *q, int rcode);
 /* Entries in the success (denial = 0) or denial store; evictions since the start. */
 uint64_t luna_cache_entries(const luna_cache *c, int denial);
 uint64_t luna_cache_evictions(const luna_cache *c, int denial);
+/* Evictions since anyone last took them: each is counted by one caller. */
+uint64_t luna_cache_take_evictions(luna_cache *c, int denial);
 
 /* ---- hosts (src/hosts/)
  * ---------------------------------------------------------------------------------------- */
@@ -428,6 +456,24 @@ int luna_upstream_down(const luna_upstream *u);
 void luna_upstream_suspect(luna_state *s, luna_upstream *u);
 /* Nanoseconds that the last exchange of q took. */
 uint64_t luna_exchange_time(const luna_query *q);
+/* Observes that in a histogram of nanoseconds: luna_observe, without a 64-bit number in Lua. */
+void luna_exchange_observe(const luna_query *q, int series);
+/* Addresses (port 0) of an upstream that is given by name: from the system's resolver, or from the
+ * first of these resolvers that knows any. Returns how many, or a negative code with a text in err.
+ * Waits: for setup. */
+int luna_upstream_lookup(const char *host, const luna_addr *resolvers, int nresolvers,
+                         luna_addr *out, int max, char *err, size_t err_len);
+
+typedef struct luna_gate luna_gate;
+
+/* Counts the queries under way in all workers. Who opens the same key shares the count. Allocates,
+ * takes a lock. NULL without memory. */
+luna_gate *luna_gate_open(const char *key);
+void luna_gate_close(luna_gate *g);
+/* One more, unless max are under way: 1 when it may go on (and ends with luna_gate_leave), else 0.
+ * Workers that enter in the same moment may pass max by one each. */
+int luna_gate_enter(luna_gate *g, luna_state *s, uint32_t max);
+void luna_gate_leave(luna_gate *g, luna_state *s);
 /* Specs: takes the next exchange that waits on a worker without sockets, health probes included.
  * Copies the packet (id as the client's) and "IP:port", sets the transport. Returns its number, 0
  * when there is none, LUNA_E_SPACE when it does not fit in cap. */
@@ -468,6 +514,8 @@ int luna_config_endpoint(luna_generation *g, int kind, const char *address, char
  * handle. */
 int luna_ready_gate(luna_generation *g, const char *plugin);
 void luna_ready_open(int gate);
+/* Not ready any more: counts with `ready { monitor continuously }` only. */
+void luna_ready_shut(int gate);
 /* SHA-512 of text as 128 hex digits; out holds 129. */
 void luna_sha512(const char *text, size_t len, char *out);
 /* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL. */
@@ -490,8 +538,20 @@ void luna_offline_close(luna_state *s);
  * to be answered by the chain when its rcode is set already: see luna_offline_done. */
 luna_query *luna_offline_submit(luna_state *s, int listener, const uint8_t *packet, uint32_t len,
                                 const luna_addr *client, int transport);
+/* The same for n packets at once, at most LUNA_BATCH: for measuring, where the harness itself must
+ * cost nothing. Returns how many were taken. */
+int luna_offline_load(luna_state *s, const uint8_t *const *packets, const uint32_t *lens, int n,
+                      const luna_addr *client, int transport);
+/* Gives every answered slot back. Returns how many were not answered. */
+int luna_offline_sweep(luna_state *s);
 /* 1 when the query has been answered (or dropped). */
 int luna_offline_done(const luna_query *q);
+/* 1: lines are kept in memory for luna_log_take, and neither buffered nor written; at most 1 MiB,
+ * what is more is counted as dropped. 0: back to normal, what was kept is forgotten. For specs. */
+void luna_log_capture(int on);
+/* Moves captured text, at most cap - 1 octets of it, into out and ends it with a NUL; the rest
+ * stays for the next call. Returns its length, 0 when there is none. */
+size_t luna_log_take(char *out, size_t cap);
 /* Lets time pass and fires what is due. */
 void luna_offline_advance(luna_state *s, uint64_t ns);
 

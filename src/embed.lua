@@ -8,7 +8,7 @@ for i = 2, #arg do
   f:close()
   local bytes = {}
   for k = 1, #text do bytes[k] = text:byte(k) .. (k % 24 == 0 and ",\n" or ",") end
-  out:write(('{"%s", %d, (const char[]){%s0}},\n'):format(arg[i]:gsub("^%./", ""):gsub("^build/", ""), #text, table.concat(bytes)))
+  out:write(('{"%s", %d, (const char[]){%s0}},\n'):format(arg[i]:find("core%.cdef$") and "core.cdef" or arg[i], #text, table.concat(bytes)))
 end
 out:write "{0, 0, 0},\n};\n"
 out:close()

@@ -10,7 +10,6 @@ local C = boundary.C
 local boot = {}
 
 local err_buffer = ffi.new("char[?]", 1024)
-local DEFAULT = ".:%d {\n  whoami\n  log\n}\n"
 
 ---@param state ffi.cdata* luna_state
 ---@param level integer
@@ -57,19 +56,11 @@ end
 local function read(source, given, warn)
   local directory = given.conf:match "^(.*)/[^/]*$" or "."
   local loader = plugin.loader(directory)
-  local text = given.text
-  if text and not text:find "%S" then text = DEFAULT:format(given.port) end
-  local config, err = corefile.read(given.conf, text, {
+  local config, err = corefile.read(given.conf, given.text, {
     known = function(name) return loader:known(name) end, default_port = given.port, readfile = source.readfile,
-    glob = source.glob, warn = warn,
+    glob = source.glob, warn = warn, one_line = true,
   })
   if not config then return nil, err end
-  if #config.blocks == 0 then
-    config, err = corefile.read(given.conf, DEFAULT:format(given.port), {
-      known = function(name) return loader:known(name) end, default_port = given.port,
-    })
-    if not config then return nil, err end
-  end
   return config, nil, loader, directory
 end
 
@@ -91,7 +82,7 @@ local function listen(blocks, generation, role)
   end
   if role ~= "control" then return true end
   local err = corefile.check_overlap(claims)
-  if err and err[1] then return nil, err[1] end
+  if err then return nil, err end
   for _, block in ipairs(blocks) do
     local times = block.settings.timeouts or {}
     for _, site in ipairs(block.sites) do

@@ -19,7 +19,8 @@ if declarations then
   ffi.cdef(declarations)
 else
   local build = os.getenv "LUNADNS_BUILD" or "build"
-  ffi.cdef(assert(read(build .. "/core.cdef"), build .. "/core.cdef is missing: run `make` first"))
+  local text = assert(read(build .. "/core.cdef"), build .. "/core.cdef is missing: run `make` first")
+  ffi.cdef(text)
   ffi.load(build .. "/liblunadns.so", true)
 end
 

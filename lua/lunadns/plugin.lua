@@ -14,6 +14,7 @@ local plugin = {}
 ---@field before? string
 ---@field after? string
 ---@field writes? boolean false: never writes the reply itself (it only passes, counts or reorders)
+---@field about? { other?: string } how a line that is no option looks, for help
 ---@field any_class? boolean answers classes other than IN
 ---@field configure? fun(conf: table, server: LunaServer) settings of the block or the process, in plugin order, before any setup
 ---@field setup? fun(conf: table, next: function, server: LunaServer): function?
@@ -38,7 +39,7 @@ function plugin.define(spec)
   end
   if not spec.name then error("dns.plugin: name is missing", 3) end
   if not spec.setup and not spec.configure then error("dns.plugin: setup is missing", 3) end
-  spec.schema = options.compile(spec.name, spec.options, spec.other, { doc = spec.doc })
+  spec.schema = options.compile(spec.name, spec.options, spec.other, { doc = spec.doc, other = spec.about and spec.about.other })
   return spec
 end
 

@@ -81,10 +81,7 @@ function runner.new(state, chains, on_error)
     return co
   end
 
-  local self = {}
-
-  function self.entry()
-    cursor = 0
+  local function resume_woken()
     local i = 0
     while i < state.woken_len do
       local index = state.woken[i].index
@@ -96,7 +93,22 @@ function runner.new(state, chains, on_error)
         drive(co)
       end
     end
+  end
+
+  local function drive_rest()
     while cursor < state.batch_len do drive(take()) end
+  end
+
+  local self = {}
+
+  -- No loop of its own: a loop here would be the inner loop of the trace that the compiler makes of this function, and it would give up.
+  function self.entry()
+    cursor = 0
+    if state.woken_len > 0 then resume_woken() end
+    if cursor < state.batch_len then
+      drive(take())
+      if cursor < state.batch_len then drive_rest() end
+    end
   end
 
   function self.start(fn, q)

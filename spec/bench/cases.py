@@ -13,10 +13,9 @@ import machine
 import subjects
 import traffic
 from machine import Broken
-from traffic import NOERROR, NXDOMAIN, UPSTREAM_ADDRESS, ZONE
+from traffic import NOERROR, NXDOMAIN, RELOAD_QPS, UPSTREAM_ADDRESS, ZONE
 
 LATENCY_QPS = 2000    # the rate of the latency runs: far from saturation
-RELOAD_QPS = 20_000
 MILLION = 1_000_000
 
 
@@ -228,7 +227,7 @@ class Bench:
         signalled = count - count // 10
         with self.server(case, subject, folder) as (process, place, _):
             load = traffic.Dnsperf(place.port, self.queries["hosts"], self.load_core,
-                                   "-Q", str(RELOAD_QPS), "-l", "900", "-c", "8", "-q", "1000", "-t", "3")
+                                   "-Q", str(RELOAD_QPS), "-l", "900", "-c", "8", "-q", str(8 * traffic.WINDOW), "-t", "3")
             if subject == "floor":  # what the machine's own noise loses
                 count = 0
                 time.sleep(max(5, self.options.seconds))

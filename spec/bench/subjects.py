@@ -139,7 +139,8 @@ def _dnsdist(binary, role, place):
 
 def _dnsmasq(binary, role, place):
     words = [binary, "-k", "-p", str(place.port), "--listen-address=127.0.0.1", "--bind-interfaces",
-             "--conf-file=/dev/null", "--no-resolv", "--no-hosts", f"--user={pwd.getpwuid(os.getuid()).pw_name}", "--pid-file=",
+             "--conf-file=/dev/null", "--no-resolv", "--no-hosts", "--pid-file=",
+             f"--user={pwd.getpwuid(os.getuid()).pw_name}",
              "--log-facility=-", "--local-ttl=3600"]
     if role == "hosts":
         return words + [f"--addn-hosts={place.hosts}", f"--local=/{ZONE}/"]

@@ -17,6 +17,7 @@ ZONE = "bench.test"
 NAMES = 5000
 UPSTREAM_ADDRESS = "192.0.2.1"
 NOERROR, NXDOMAIN = 0, 3
+RELOAD_QPS = 20_000
 RCODES = {"NOERROR": 0, "FORMERR": 1, "SERVFAIL": 2, "NXDOMAIN": 3, "NOTIMP": 4, "REFUSED": 5}
 # Queries on their way per socket of load.c, which has eight. All of them must fit into a receive
 # buffer of the default size (some 200 small packets): what is measured is not who enlarges it.

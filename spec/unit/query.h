@@ -66,7 +66,8 @@ static inline luna_query *spec_packet(int transport, const uint8_t *packet, uint
 
 /* Writes a query packet: name in presentation format without escapes, its case kept. Returns its
  * length. */
-static inline uint32_t spec_write(uint8_t *out, const char *name, uint16_t qtype, const spec_opt *opt)
+static inline uint32_t spec_write(uint8_t *out, const char *name, uint16_t qtype,
+                                  const spec_opt *opt)
 {
     uint32_t at = 12;
     memset(out, 0, 12);

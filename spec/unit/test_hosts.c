@@ -1,149 +1,6 @@
-/* Plugin hosts' tables: what a hosts file means, what is answered from it, and its reload. */
+/* Plugin hosts' tables: what a hosts file means, and what is answered from it. */
 #define _GNU_SOURCE
-#include <stdarg.h>
-#include <stddef.h>
-#include <setjmp.h>
-#include <cmocka.h>
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <time.h>
-#include <unistd.h>
-#include <urcu-qsbr.h>
-#include "../../src/dns/message.h"
-#include "../../src/hosts/hosts.h"
-
-enum { A = 1, PTR = 12, TXT = 16, AAAA = 28 };
-
-static char dir[] = "/tmp/luna-hosts-XXXXXX";
-static uint8_t reply[65535], packet[512];
-static luna_query query;
-static char text[65536];
-static char err[512];
-
-/* The question as a client would send it; its letter case is kept in the packet. */
-static luna_query *ask(const char *name, uint16_t type)
-{
-    memset(&query, 0, sizeof query);
-    memset(packet, 0, 12);
-    packet[5] = 1;
-    uint8_t *p = packet + 12;
-    for (const char *s = name; *s && strcmp(s, ".") != 0;) {
-        const char *dot = strchrnul(s, '.');
-        *p++ = (uint8_t)(dot - s);
-        memcpy(p, s, (size_t)(dot - s));
-        p += dot - s;
-        s = *dot ? dot + 1 : dot;
-    }
-    *p++ = 0;
-    luna_put16(p, type);
-    luna_put16(p + 2, 1);
-    query.packet = packet;
-    query.packet_len = (uint32_t)(p + 4 - packet);
-    query.transport = LUNA_UDP;
-    query.reply = reply;
-    query.reply_cap = sizeof reply;
-    assert_int_equal(luna_query_read(&query), LUNA_READ_OK);
-    return &query;
-}
-
-/* The reply's records as "A 1.2.3.4 PTR name. ...", each checked for owner, TTL and section. */
-static const char *records(void)
-{
-    static luna_rr rr[4096];
-    int n = luna_reply_read(&query, rr, 4096);
-    assert_true(n >= 0);
-    char *out = text;
-    *out = 0;
-    for (int i = 0; i < n; i++) {
-        uint8_t owner[256];
-        int len = luna_reply_name(&query, rr[i].owner, owner);
-        assert_int_equal(len, query.name_len);
-        assert_memory_equal(owner, query.packet + 12, (size_t)len);
-        assert_int_equal(rr[i].ttl, 77);
-        assert_int_equal(rr[i].qclass, 1);
-        assert_int_equal(rr[i].section, LUNA_ANSWER);
-        if (i)
-            *out++ = ' ';
-        const uint8_t *rdata = query.reply + rr[i].rdata;
-        if (rr[i].type == PTR) {
-            uint8_t target[256];
-            assert_true(luna_reply_name(&query, rr[i].rdata, target) > 0);
-            out += sprintf(out, "PTR ");
-            out += luna_name_text(target, out);
-        } else {
-            out += sprintf(out, rr[i].type == A ? "A " : "AAAA ");
-            inet_ntop(rr[i].type == A ? AF_INET : AF_INET6, rdata, out, INET6_ADDRSTRLEN);
-            out += strlen(out);
-        }
-    }
-    return text;
-}
-
-static void expect(luna_hosts *h, const char *name, uint16_t type, const char *wanted)
-{
-    int rc = luna_hosts_answer(h, ask(name, type), 77);
-    if (!wanted) {
-        assert_int_equal(rc, LUNA_NONE);
-        assert_int_equal(query.reply_len, 0);
-        return;
-    }
-    assert_int_equal(rc, *wanted ? LUNA_OK : LUNA_NODATA);
-    assert_int_equal(luna_reply_rcode(&query), 0);
-    assert_true(luna_reply_get_flags(&query) & LUNA_AA);
-    assert_string_equal(records(), wanted);
-}
-
-static luna_hosts *open_lines(const char *lines)
-{
-    luna_hosts *h = luna_hosts_open("", "", lines, NULL, 0, 0, 0, err, sizeof err);
-    assert_non_null(h);
-    assert_string_equal(err, "");
-    return h;
-}
-
-static const char *path_of(const char *name)
-{
-    static char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", dir, name);
-    return path;
-}
-
-/* Writes a file and makes its time differ from any before. */
-static const char *write_file(const char *name, const char *content)
-{
-    static time_t stamp = 1000000000;
-    const char *path = path_of(name);
-    FILE *f = fopen(path, "w");
-    assert_non_null(f);
-    fputs(content, f);
-    stamp++;
-    struct timespec times[2] = {{stamp, 0}, {stamp, 0}};
-    fflush(f);
-    assert_int_equal(futimens(fileno(f), times), 0);
-    fclose(f);
-    return path;
-}
-
-static luna_hosts *open_file(const char *path, uint32_t reload)
-{
-    luna_hosts *h = luna_hosts_open("", path, "", NULL, 0, reload, 0, err, sizeof err);
-    assert_non_null(h);
-    return h;
-}
-
-/* As the reload thread does it: an online reader does not wait for a grace period. */
-static int refresh(luna_hosts *h)
-{
-    rcu_thread_offline();
-    int rc = luna_hosts_refresh(h, err, sizeof err);
-    rcu_thread_online();
-    return rc;
-}
+#include "hosts_table.h"
 
 static void answers_addresses(void **state)
 {
@@ -296,46 +153,26 @@ static void leaves_out_what_is_no_line(void **state)
 static void reads_addresses_as_go(void **state)
 {
     (void)state;
+    /* clang-format off */
+    static const char *const four[] = {"0.0.0.0", "255.255.255.255", "::ffff:1.2.3.4",
+        "::FFFF:102:304", "1.2.3.4%", "0000:0000:0000:0000:0000:ffff:255.255.255.255", NULL};
+    static const char *const six[] = {"::", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:7::",
+        "::1.2.3.4", "1:2:3:4:5:6:1.2.3.4", "fe80::1%eth0%x", NULL};
+    static const char *const none[] = {"1.2.3", "1.2.3.", ".1.2.3.4", "1.2.3.4.", "1..3.4",
+        "0x1.2.3.4", "1.2.3.-4", "0000.0.0.0", "1:2:3:4:5:6:7:8::", "::1.2.3.04", "::1::",
+        "1:2:3:4:5:6:7", ":1", "1:", "[::1]", "", "%",
+        "0000:0000:0000:0000:0000:ffff:255.255.255.2555", NULL};
+    /* clang-format on */
     static const struct {
-        const char *text;
+        const char *const *texts;
         int family;
-    } cases[] = {
-        {"0.0.0.0", 4},
-        {"255.255.255.255", 4},
-        {"1.2.3", 0},
-        {"1.2.3.", 0},
-        {".1.2.3.4", 0},
-        {"1.2.3.4.", 0},
-        {"1..3.4", 0},
-        {"0x1.2.3.4", 0},
-        {"1.2.3.-4", 0},
-        {"0000.0.0.0", 0},
-        {"::", 6},
-        {"1::", 6},
-        {"1:2:3:4:5:6:7:8", 6},
-        {"1:2:3:4:5:6:7::", 6},
-        {"1:2:3:4:5:6:7:8::", 0},
-        {"::1.2.3.4", 6},
-        {"::ffff:1.2.3.4", 4},
-        {"::FFFF:102:304", 4},
-        {"1:2:3:4:5:6:1.2.3.4", 6},
-        {"::1.2.3.04", 0},
-        {"::1::", 0},
-        {"1:2:3:4:5:6:7", 0},
-        {":1", 0},
-        {"1:", 0},
-        {"[::1]", 0},
-        {"fe80::1%eth0%x", 6},
-        {"1.2.3.4%", 4},
-        {"", 0},
-        {"%", 0},
-        {"0000:0000:0000:0000:0000:ffff:255.255.255.255", 4},
-        {"0000:0000:0000:0000:0000:ffff:255.255.255.2555", 0},
-    };
-    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        uint8_t out[16];
-        if (luna_hosts_address(cases[i].text, strlen(cases[i].text), out) != cases[i].family)
-            fail_msg("%s is not read as family %d", cases[i].text, cases[i].family);
+    } cases[] = {{four, 4}, {six, 6}, {none, 0}};
+    for (size_t i = 0; i < 3; i++) {
+        for (const char *const *s = cases[i].texts; *s; s++) {
+            uint8_t out[16];
+            if (luna_hosts_address(*s, strlen(*s), out) != cases[i].family)
+                fail_msg("%s is not read as family %d", *s, cases[i].family);
+        }
     }
 }
 
@@ -447,225 +284,6 @@ static void one_address_of_many_names(void **state)
     free(lines);
 }
 
-static void says_what_is_wrong_with_a_file(void **state)
-{
-    (void)state;
-    char wanted[PATH_MAX * 3];
-    const char *path = path_of("nothing");
-    luna_hosts *h = luna_hosts_open("", path, "10.0.0.1 a", NULL, 0, 0, 0, err, sizeof err);
-    assert_non_null(h);
-    snprintf(wanted, sizeof wanted, "File does not exist: %s", path);
-    assert_string_equal(err, wanted);
-    expect(h, "a", A, "A 10.0.0.1");
-    luna_hosts_close(h);
-
-    h = luna_hosts_open("", dir, "10.0.0.1 a", NULL, 0, 0, 0, err, sizeof err);
-    assert_non_null(h);
-    snprintf(wanted, sizeof wanted, "Hosts file \"%s\" is a directory", dir);
-    assert_string_equal(err, wanted);
-    expect(h, "a", A, "A 10.0.0.1");
-    luna_hosts_close(h);
-
-    write_file("file", "");
-    path = path_of("file/below");
-    assert_null(luna_hosts_open("", path, "", NULL, 0, 0, 0, err, sizeof err));
-    snprintf(wanted, sizeof wanted, "unable to access hosts file '%s': stat %s: not a directory",
-             path, path);
-    assert_string_equal(err, wanted);
-}
-
-static void equal_arguments_share_a_table(void **state)
-{
-    (void)state;
-    const char *path = write_file("shared", "10.0.0.1 a\n");
-    static const uint8_t org[] = "\3org", net[] = "\3net";
-    luna_hosts *h = luna_hosts_open("k", path, "10.0.0.2 b", org, 1, 0, 0, err, sizeof err);
-    assert_ptr_equal(luna_hosts_open("k", path, "10.0.0.2 b", org, 1, 0, 0, err, sizeof err), h);
-    luna_hosts *other[] = {
-        luna_hosts_open("k", path, "10.0.0.2 b", net, 1, 0, 0, err, sizeof err),
-        luna_hosts_open("k", path, "10.0.0.2 c", org, 1, 0, 0, err, sizeof err),
-        luna_hosts_open("k", path, "10.0.0.2 b", org, 1, 0, 1, err, sizeof err),
-        luna_hosts_open("k", path, "10.0.0.2 b", org, 1, 60, 0, err, sizeof err),
-        luna_hosts_open("k", "", "10.0.0.2 b", org, 1, 0, 0, err, sizeof err),
-    };
-    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
-        assert_non_null(other[i]);
-        assert_ptr_not_equal(other[i], h);
-        luna_hosts_close(other[i]);
-    }
-    luna_hosts_close(h);
-    expect(h, "a", A, NULL); /* outside org; one reference is left */
-    luna_hosts_close(h);
-}
-
-static void reloads_by_content(void **state)
-{
-    (void)state;
-    const char *path = write_file("reload", "10.0.0.1 a\n");
-    char copy[PATH_MAX];
-    snprintf(copy, sizeof copy, "%s", path);
-    luna_hosts *h = open_file(path, 0);
-    expect(h, "a", A, "A 10.0.0.1");
-    luna_hosts_table *table = h->file;
-
-    assert_int_equal(refresh(h), LUNA_NONE);
-    write_file("reload", "10.0.0.1 a\n"); /* another time, the same content */
-    assert_int_equal(refresh(h), LUNA_NONE);
-    assert_ptr_equal(h->file, table);
-
-    write_file("reload", "10.0.0.2 a\n");
-    assert_int_equal(refresh(h), LUNA_OK);
-    expect(h, "a", A, "A 10.0.0.2");
-    expect(h, "1.0.0.10.in-addr.arpa", PTR, NULL);
-
-    unlink(copy);
-    assert_int_equal(refresh(h), LUNA_E_SYSTEM);
-    expect(h, "a", A, "A 10.0.0.2");
-    mkdir(copy, 0700);
-    assert_int_equal(refresh(h), LUNA_E_SYSTEM);
-    expect(h, "a", A, "A 10.0.0.2");
-    rmdir(copy);
-    mkfifo(copy, 0600);
-    assert_int_equal(refresh(h), LUNA_NONE);
-    expect(h, "a", A, "A 10.0.0.2");
-    unlink(copy);
-
-    write_file("reload", "");
-    assert_int_equal(refresh(h), LUNA_OK);
-    expect(h, "a", A, NULL);
-    write_file("reload", "10.0.0.3 a\n");
-    luna_hosts *again = open_file(copy, 0); /* a reload of the Corefile looks too */
-    assert_ptr_equal(again, h);
-    expect(h, "a", A, "A 10.0.0.3");
-    luna_hosts_close(again);
-    luna_hosts_close(h);
-}
-
-/* A ConfigMap: hosts -> ..data/hosts, ..data -> a directory, which is replaced. */
-static void follows_a_swapped_link(void **state)
-{
-    (void)state;
-    char link[PATH_MAX], next[PATH_MAX], file[PATH_MAX];
-    mkdir(path_of("one"), 0700);
-    mkdir(path_of("two"), 0700);
-    write_file("one/hosts", "10.0.0.1 a\n");
-    write_file("two/hosts", "10.0.0.2 a\n");
-    /* The same size and time: only the inode tells. */
-    struct timespec times[2] = {{1000000000, 0}, {1000000000, 0}};
-    utimensat(AT_FDCWD, path_of("one/hosts"), times, 0);
-    utimensat(AT_FDCWD, path_of("two/hosts"), times, 0);
-    snprintf(link, sizeof link, "%s", path_of("..data"));
-    snprintf(next, sizeof next, "%s", path_of("..next"));
-    assert_int_equal(symlink("one", link), 0);
-    snprintf(file, sizeof file, "%s", path_of("..data/hosts"));
-    luna_hosts *h = open_file(file, 0);
-    expect(h, "a", A, "A 10.0.0.1");
-    assert_int_equal(symlink("two", next), 0);
-    assert_int_equal(rename(next, link), 0);
-    assert_int_equal(refresh(h), LUNA_OK);
-    expect(h, "a", A, "A 10.0.0.2");
-    luna_hosts_close(h);
-}
-
-/* Lets what waits for a grace period go on until the address is there; fails after ten seconds. */
-static void await_address(luna_hosts *h, const char *name, const char *wanted)
-{
-    for (int i = 0; i < 10000; i++) {
-        rcu_quiescent_state();
-        if (luna_hosts_answer(h, ask(name, A), 77) == LUNA_OK && !strcmp(records(), wanted))
-            return;
-        rcu_thread_offline();
-        nanosleep(&(struct timespec){0, 1000000}, NULL);
-        rcu_thread_online();
-    }
-    fail_msg("%s has not become %s", name, wanted);
-}
-
-static void thread_looks_at_every_file(void **state)
-{
-    (void)state;
-    char later[PATH_MAX];
-    luna_hosts *one = open_file(write_file("t1", "10.0.0.1 a\n"), 1);
-    snprintf(later, sizeof later, "%s", path_of("t2"));
-    luna_hosts *two = open_file(later, 1); /* not there yet */
-    write_file("t1", "10.0.0.11 a\n");
-    write_file("t2", "10.0.0.12 a\n");
-    await_address(one, "a", "A 10.0.0.11");
-    await_address(two, "a", "A 10.0.0.12");
-    luna_hosts_close(one);
-    write_file("t2", "10.0.0.13 a\n");
-    await_address(two, "a", "A 10.0.0.13");
-    luna_hosts_close(two);
-}
-
-static atomic_bool stop_readers;
-
-static void *reader(void *arg)
-{
-    luna_hosts *h = arg;
-    uint8_t buffer[4096], question[32] = {0};
-    static const uint8_t name[] = "\1a";
-    luna_query q = {.qtype = A, .qclass = 1, .name_len = 3, .labels = 1};
-    question[5] = 1;
-    memcpy(question + 12, name, 3);
-    question[16] = question[18] = 1;
-    memcpy(q.name, name, 3);
-    q.label[1] = 2;
-    q.hash = luna_name_hash(name, 3);
-    q.packet = question;
-    q.packet_len = 19;
-    q.reply = buffer;
-    q.reply_cap = sizeof buffer;
-    rcu_register_thread();
-    uintptr_t missed = 0;
-    while (!atomic_load(&stop_readers)) {
-        q.reply_len = 0;
-        missed += luna_hosts_answer(h, &q, 1) != LUNA_OK;
-        rcu_quiescent_state();
-    }
-    rcu_unregister_thread();
-    return (void *)missed;
-}
-
-static void readers_never_miss_during_reloads(void **state)
-{
-    (void)state;
-    luna_hosts *h = open_file(write_file("busy", "10.0.0.1 a\n"), 0);
-    pthread_t threads[2];
-    atomic_store(&stop_readers, false);
-    for (int i = 0; i < 2; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, reader, h), 0);
-    for (int i = 0; i < 200; i++) {
-        char line[64];
-        snprintf(line, sizeof line, "10.0.0.%d a\n", i);
-        write_file("busy", line);
-        assert_int_equal(refresh(h), LUNA_OK);
-    }
-    atomic_store(&stop_readers, true);
-    for (int i = 0; i < 2; i++) {
-        void *missed;
-        pthread_join(threads[i], &missed);
-        assert_null(missed);
-    }
-    luna_hosts_close(h);
-}
-
-static int begin(void **state)
-{
-    (void)state;
-    rcu_register_thread();
-    return mkdtemp(dir) ? 0 : -1;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    rcu_unregister_thread();
-    char command[PATH_MAX];
-    snprintf(command, sizeof command, "rm -rf '%s'", dir);
-    return system(command);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -682,12 +300,6 @@ int main(void)
         cmocka_unit_test(file_comes_before_lines),
         cmocka_unit_test(long_lines),
         cmocka_unit_test(one_address_of_many_names),
-        cmocka_unit_test(says_what_is_wrong_with_a_file),
-        cmocka_unit_test(equal_arguments_share_a_table),
-        cmocka_unit_test(reloads_by_content),
-        cmocka_unit_test(follows_a_swapped_link),
-        cmocka_unit_test(thread_looks_at_every_file),
-        cmocka_unit_test(readers_never_miss_during_reloads),
     };
     return cmocka_run_group_tests_name("hosts", tests, begin, end);
 }

@@ -38,7 +38,7 @@ static void reads_presentation_format(void **state)
 static void refuses_what_is_no_name(void **state)
 {
     (void)state;
-    static const char *bad[] = {"",    "..",    ".a",     "a..b",   "a\\",    "a\\2",
+    static const char *bad[] = {"",      "..",     ".a",     "a..b",  "a\\",   "a\\2",
                                 "a\\25", "a\\256", "a\\2x5", "a.b..", "\\300a"};
     luna_name n;
     char text[400] = "";
@@ -142,10 +142,11 @@ static void addr_is(const char *text, int family, const char *shown, unsigned po
 static void reads_addresses(void **state)
 {
     (void)state;
-    static const char *bad[] = {"",          "banana",       "1.2.3",      "1.2.3.4:",  "1.2.3.4:65536",
-                                "[::1",      "[::1]x",       "[::1]:",     "::g",       "[1.2.3.4]:53",
-                                "1.2.3.4:x", "fe80::1%none", "fe80::1%",   "1.2.3.400", "1.2.3.4%1",
-                                ":53",       "[]:53",        "[::1]:53:1", "[",         "1.2.3.4:-1"};
+    static const char *bad[] = {
+        "",          "banana",       "1.2.3",      "1.2.3.4:",  "1.2.3.4:65536",
+        "[::1",      "[::1]x",       "[::1]:",     "::g",       "[1.2.3.4]:53",
+        "1.2.3.4:x", "fe80::1%none", "fe80::1%",   "1.2.3.400", "1.2.3.4%1",
+        ":53",       "[]:53",        "[::1]:53:1", "[",         "1.2.3.4:-1"};
     luna_addr a;
     addr_is("192.0.2.1", 4, "192.0.2.1", 53);
     addr_is("10.0.0.255:5353", 4, "10.0.0.255", 5353);
@@ -171,9 +172,12 @@ static void reads_addresses(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_presentation_format), cmocka_unit_test(refuses_what_is_no_name),
-        cmocka_unit_test(sets_from_wire),            cmocka_unit_test(hashes_step_by_step),
-        cmocka_unit_test(knows_what_is_under),       cmocka_unit_test(reads_addresses),
+        cmocka_unit_test(reads_presentation_format),
+        cmocka_unit_test(refuses_what_is_no_name),
+        cmocka_unit_test(sets_from_wire),
+        cmocka_unit_test(hashes_step_by_step),
+        cmocka_unit_test(knows_what_is_under),
+        cmocka_unit_test(reads_addresses),
     };
     return cmocka_run_group_tests_name("name", tests, NULL, NULL);
 }

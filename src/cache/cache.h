@@ -4,7 +4,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
-#include <urcu/call-rcu.h>
+#include <urcu-qsbr.h>
 #include "../dns/wire.h"
 #include "../server/worker.h"
 
@@ -31,17 +31,17 @@ typedef struct cache_entry {
     uint64_t stored; /* ns */
     uint32_t ttl;    /* s, from stored */
     uint16_t qtype, qclass;
-    uint16_t flags;  /* QR, AA, TC, RA, AD and rcode of the reply as it came */
-    uint16_t len;    /* octets of wire */
-    uint16_t nttls;  /* TTLs to count down: their offsets stand after wire */
+    uint16_t flags; /* QR, AA, TC, RA, AD and rcode of the reply as it came */
+    uint16_t len;   /* octets of wire */
+    uint16_t nttls; /* TTLs to count down: their offsets stand after wire */
     uint8_t bits, kind, name_len;
     uint8_t answering; /* 1 = it answers the question: prefer_positive */
     /* Written by readers, relaxed. */
-    uint8_t freq;         /* hits since it was queued, up to 3 */
-    uint32_t hits;        /* without a gap, for prefetch */
-    uint64_t last_hit;    /* ns */
-    uint64_t refresh_at;  /* ns, when a refresh began; 0 = none under way */
-    uint64_t retry_at;    /* ns, no refresh before */
+    uint8_t freq;        /* hits since it was queued, up to 3 */
+    uint32_t hits;       /* without a gap, for prefetch */
+    uint64_t last_hit;   /* ns */
+    uint64_t refresh_at; /* ns, when a refresh began; 0 = none under way */
+    uint64_t retry_at;   /* ns, no refresh before */
     /* The shard's lock. */
     struct cache_entry *newer, *older; /* in its queue */
     uint8_t in_main;
@@ -64,11 +64,12 @@ typedef struct cache_queue {
     uint32_t count;
 } cache_queue;
 
-/* The hashes of what left the small queue, forgotten after as many more have left as it is large. */
+/* The hashes of what left the small queue, forgotten after as many more have left as it is large.
+ */
 typedef struct cache_ghost {
     struct {
         uint32_t print, stamp;
-    } *slot;
+    } * slot;
     uint32_t mask, clock, size;
 } cache_ghost;
 
@@ -78,7 +79,7 @@ typedef struct cache_store {
     cache_ghost ghost;
     uint32_t cap; /* entries */
     uint64_t bytes;
-    atomic_uint_fast64_t entries, evictions; /* written under the lock, read by anyone */
+    uint64_t entries, evictions; /* atomic: written under the lock, read by anyone */
 } cache_store;
 
 typedef struct cache_flight cache_flight;
@@ -86,7 +87,7 @@ typedef struct cache_flight cache_flight;
 typedef struct cache_shard {
     cache_table *table; /* RCU */
     pthread_mutex_t lock;
-    bool resizing; /* atomic: a grace period must end before the next resize */
+    bool resizing;  /* atomic: a grace period must end before the next resize */
     uint64_t bytes; /* bound */
     cache_store store[KINDS];
     cache_flight *flight[FLIGHT_BUCKETS];
@@ -99,8 +100,10 @@ typedef struct cache_shared {
     uint64_t applied;     /* atomic: number of the handle whose bounds hold */
     uint32_t cap[KINDS];
     uint64_t bytes;
-    unsigned references; /* the registry's lock */
+    uint64_t taken[KINDS]; /* atomic: evictions that metrics have counted */
+    unsigned references;   /* the registry's lock */
     struct cache_shared *next;
+    struct rcu_head rcu;
     char *key;
 } cache_shared;
 
@@ -184,7 +187,15 @@ cache_entry *cache_choose(const luna_cache *c, const cache_found *f, uint64_t no
 
 /* ---- classify.c */
 
-enum { TYPE_NOERROR, TYPE_NODATA, TYPE_NXDOMAIN, TYPE_DELEGATION, TYPE_ERROR, TYPE_META, TYPE_OTHER };
+enum {
+    TYPE_NOERROR,
+    TYPE_NODATA,
+    TYPE_NXDOMAIN,
+    TYPE_DELEGATION,
+    TYPE_ERROR,
+    TYPE_META,
+    TYPE_OTHER
+};
 
 /* What the cache needs to know of a reply. */
 typedef struct cache_reply {
@@ -202,26 +213,9 @@ typedef struct cache_reply {
 /* Reads q's reply and takes its OPT out. Returns 0 or LUNA_E_FORMAT. */
 int cache_classify(luna_query *q, cache_reply *out);
 
-/* ---- flight.c: one asks, the others wait */
+/* ---- open.c */
 
-enum { MODE_MISS, MODE_PREFETCH, MODE_STALE, MODE_VERIFY };
-
-/* Joins the flight for a key (LUNA_WAIT) or begins one (LUNA_NONE; also when none is possible).
- * stale: an expired entry to fall back on. background: the flight is begun without a leader, and q
- * waits for it; *fresh says so. LUNA_OK: an entry has come meanwhile, look again. */
-int flight_begin(luna_cache *c, luna_query *q, const cache_key *k, cache_entry *stale,
-                 bool background, bool *fresh);
-/* After a wait: q's reply from its flight. As luna_cache_lookup, or LUNA_NODATA: look again. */
-int flight_result(luna_cache *c, luna_query *q, luna_cache_hit *hit);
-/* Whether q waits in a flight or leads one. */
-bool flight_waits(const luna_query *q);
-/* How q's flight refreshes (MODE_), MODE_MISS when it leads none for this key. */
-int flight_mode(const luna_query *q, const cache_key *k);
-/* Ends the flight that q leads: with q's reply for those who wait (e: the entry of it, to be freed
- * by the flight; NULL when there was no memory), ... */
-void flight_done(luna_query *q, const cache_key *k, cache_reply *r, uint32_t ttl, uint16_t flags,
-                 bool refreshed);
-/* ... or without, which gives LUNA_STALE when q's reply is a stale one now. */
-int flight_failed(luna_cache *c, luna_query *q, int rcode);
+/* Brings the bounds of the shared part to those of a later handle. */
+void cache_apply_bounds(luna_cache *c);
 
 #endif

@@ -4,7 +4,14 @@
 #include <string.h>
 #include <time.h>
 
-enum { TYPE_NS = 2, TYPE_SOA = 6, TYPE_RRSIG = 46, TYPE_ANY = 255, CLASS_ANY = 255, CHAIN_MAX = 32 };
+enum {
+    TYPE_NS = 2,
+    TYPE_SOA = 6,
+    TYPE_RRSIG = 46,
+    TYPE_ANY = 255,
+    CLASS_ANY = 255,
+    CHAIN_MAX = 32
+};
 enum { OPCODE_NOTIFY = 4, OPCODE_UPDATE = 5 };
 
 /* A name in lower case. */
@@ -28,8 +35,8 @@ static bool is_owner(const luna_query *q, const luna_rr *rr, const plain_name *n
 }
 
 /* The name that owner is an alias of: 1 with it in out, 0 when it is none, -1 when it has two. */
-static int alias(const luna_query *q, const cache_reply *r, uint32_t answers, const plain_name *owner,
-                 uint16_t qclass, plain_name *out)
+static int alias(const luna_query *q, const cache_reply *r, uint32_t answers,
+                 const plain_name *owner, uint16_t qclass, plain_name *out)
 {
     int found = 0;
     for (uint32_t i = 0; i < answers; i++) {

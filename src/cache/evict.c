@@ -74,7 +74,7 @@ void cache_enqueue(cache_shard *s, cache_entry *e, const cache_entry *old)
     e->in_main = old ? old->in_main : ghost_take(&st->ghost, e->hash);
     push(e->in_main ? &st->main : &st->small, e);
     st->bytes += cache_entry_size(e);
-    atomic_fetch_add_explicit(&st->entries, 1, memory_order_relaxed);
+    __atomic_fetch_add(&st->entries, 1, __ATOMIC_RELAXED);
 }
 
 void cache_dequeue(cache_shard *s, cache_entry *e)
@@ -82,7 +82,7 @@ void cache_dequeue(cache_shard *s, cache_entry *e)
     cache_store *st = &s->store[e->kind];
     unlink_entry(e->in_main ? &st->main : &st->small, e);
     st->bytes -= cache_entry_size(e);
-    atomic_fetch_sub_explicit(&st->entries, 1, memory_order_relaxed);
+    __atomic_fetch_sub(&st->entries, 1, __ATOMIC_RELAXED);
 }
 
 static uint8_t freq(const cache_entry *e)
@@ -126,7 +126,7 @@ static void evict(cache_shard *s, cache_store *st)
             push(&st->main, e);
         }
     }
-    atomic_fetch_add_explicit(&st->evictions, 1, memory_order_relaxed);
+    __atomic_fetch_add(&st->evictions, 1, __ATOMIC_RELAXED);
 }
 
 void cache_make_room(cache_shard *s, int kind, uint32_t room, uint64_t bytes)

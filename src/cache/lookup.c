@@ -1,7 +1,6 @@
 /* Lookups. A hit takes no lock, no system call and no allocation. */
-#include "cache.h"
+#include "flight.h"
 #include <string.h>
-#include <time.h>
 
 /* Questions that never share an answer: transfers, and HINFO, with which plugin loop asks itself;
  * it must see its second question while the first one is under way. */

@@ -4,7 +4,6 @@
 #include "cache.h"
 #include <stdlib.h>
 #include <string.h>
-#include <urcu-qsbr.h>
 
 /* The sanitizer does not see liburcu's order between a reader's quiescent state and the callback;
  * specs tell it about the first half, these callbacks about the second. */

@@ -2,11 +2,13 @@
 #include "wire.h"
 
 /* 1 when the message asks q's question: same name (any case), type and class. */
-static int same_name(const luna_query *q, const uint8_t *message, size_t len)
+static int same_question(const luna_query *q, const uint8_t *message, size_t len)
 {
     return luna_get16(message + 4) == 1 && q->name_len > 0 &&
            len >= LUNA_HEADER + q->name_len + 4u &&
-           luna_lower_equal(message + LUNA_HEADER, q->name, q->name_len);
+           luna_lower_equal(message + LUNA_HEADER, q->name, q->name_len) &&
+           luna_get16(message + LUNA_HEADER + q->name_len) == q->qtype &&
+           luna_get16(message + LUNA_HEADER + q->name_len + 2) == q->qclass;
 }
 
 /* A pass over the message: 0 with what OPT it has, or LUNA_E_FORMAT. */
@@ -27,7 +29,7 @@ static int check(const uint8_t *message, uint32_t len, uint32_t *opts)
     return code;
 }
 
-/* The question of the message has another name, or is missing: every record is written anew after
+/* The question of the message is another one, or is missing: every record is written anew after
  * the query's question. */
 static int set_under_question(luna_query *q, const uint8_t *message, uint32_t len)
 {
@@ -57,7 +59,7 @@ int luna_reply_set(luna_query *q, const uint8_t *message, size_t len)
     uint32_t opts;
     if (len > LUNA_MESSAGE_MAX || check(message, (uint32_t)len, &opts) != LUNA_OK)
         return LUNA_E_FORMAT;
-    if (same_name(q, message, len)) {
+    if (same_question(q, message, len)) {
         if (message != q->reply) {
             if (len > q->reply_cap && luna_reply_reserve(q, (uint32_t)len) != LUNA_OK)
                 return LUNA_E_SPACE;
@@ -66,8 +68,6 @@ int luna_reply_set(luna_query *q, const uint8_t *message, size_t len)
         q->reply_len = (uint32_t)len;
         uint8_t *o = q->reply + LUNA_HEADER;
         memcpy(o, q->packet_len ? q->packet + LUNA_HEADER : q->name, q->name_len);
-        luna_put16(o + q->name_len, q->qtype);
-        luna_put16(o + q->name_len + 2, q->qclass);
     } else {
         int code = set_under_question(q, message, (uint32_t)len);
         if (code != LUNA_OK)

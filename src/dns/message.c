@@ -1,8 +1,9 @@
 /* Reading wire messages: names with compression, records. RFC 1035 4.1.
  *
- * What keeps a hostile message harmless: a pointer goes to an offset before the piece of the name
- * it ends and not into the header, so no loop is possible; a name follows at most 126 pointers, as
- * many as a name has labels, so a long chain costs nothing. */
+ * What keeps a hostile message harmless: each piece of a name lies wholly before the piece whose
+ * pointer leads to it, and not in the header, so no loop is possible and no record is part of its
+ * own owner; a name follows at most 126 pointers, as many as a name has labels, so a long chain
+ * costs nothing. */
 #include "wire.h"
 
 /* Walks the name at an offset; out may be NULL. Returns its length written out, or 0. end gets the
@@ -10,9 +11,9 @@
 static uint32_t walk_name(const uint8_t *message, uint32_t len, uint32_t at, uint8_t *out,
                           uint32_t *end)
 {
-    uint32_t n = 0, hops = 0, begin = at;
+    uint32_t n = 0, hops = 0, begin = at, bound = len;
     *end = 0;
-    while (at < len) {
+    while (at < bound) {
         uint32_t c = message[at];
         if (c == 0) {
             if (out)
@@ -23,7 +24,7 @@ static uint32_t walk_name(const uint8_t *message, uint32_t len, uint32_t at, uin
         }
         if (c < 64) {
             /* n + c + 1 octets so far, and the root is to come */
-            if (len - at <= c || n + c + 2 > LUNA_NAME_MAX)
+            if (bound - at <= c || n + c + 2 > LUNA_NAME_MAX)
                 return 0;
             if (out)
                 memcpy(out + n, message + at, c + 1);
@@ -31,13 +32,14 @@ static uint32_t walk_name(const uint8_t *message, uint32_t len, uint32_t at, uin
             at += c + 1;
             continue;
         }
-        if (c < 192 || len - at < 2)
+        if (c < 192 || bound - at < 2)
             return 0;
         uint32_t to = (c & 63) << 8 | message[at + 1];
-        if (to >= begin || to < LUNA_HEADER || hops == LUNA_HOPS_MAX)
+        if (to < LUNA_HEADER || hops == LUNA_HOPS_MAX)
             return 0;
         if (hops++ == 0)
             *end = at + 2;
+        bound = begin; /* where the next piece must have ended: it cannot begin later either */
         at = begin = to;
     }
     return 0;
@@ -68,6 +70,7 @@ int luna_cursor_begin(luna_cursor *c, const uint8_t *message, uint32_t len)
     c->at = LUNA_HEADER;
     c->section = 1;
     c->left = luna_get16(message + 6);
+    c->good = message[5] > 0 ? LUNA_TO_QUESTION : 0;
     for (uint32_t i = luna_get16(message + 4); i > 0; i--) {
         uint32_t n = luna_name_skip(message, len, c->at);
         if (n == 0 || len - c->at - n < 4)
@@ -86,7 +89,14 @@ int luna_cursor_next(luna_cursor *c, luna_rr *rr)
         c->section++;
         c->left = luna_get16(m + 4 + 2 * c->section);
     }
-    uint32_t n = luna_name_skip(m, c->len, c->at);
+    uint32_t n = 2;
+    if (c->len - c->at < 12)
+        n = luna_name_skip(m, c->len, c->at);
+    else if (luna_get16(m + c->at) != c->good) {
+        n = luna_name_skip(m, c->len, c->at);
+        if (n == 2 && m[c->at] >= 192) /* what was right for this owner is right for those after */
+            c->good = luna_get16(m + c->at);
+    }
     if (n == 0 || c->len - c->at - n < 10)
         return LUNA_E_FORMAT;
     const uint8_t *fixed = m + c->at + n;

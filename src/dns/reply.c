@@ -25,10 +25,13 @@ int luna_reply_start(luna_query *q, int rcode)
     q->reply_len = LUNA_HEADER;
     if (n > 0) {
         o[5] = 1;
-        /* The server's own questions may have no packet. */
-        memcpy(o + LUNA_HEADER, q->packet_len ? q->packet + LUNA_HEADER : q->name, n);
-        luna_put16(o + LUNA_HEADER + n, q->qtype);
-        luna_put16(o + LUNA_HEADER + n + 2, q->qclass);
+        if (q->packet_len > 0) {
+            memcpy(o + LUNA_HEADER, q->packet + LUNA_HEADER, n + 4);
+        } else { /* the server's own questions may have no packet */
+            memcpy(o + LUNA_HEADER, q->name, n);
+            luna_put16(o + LUNA_HEADER + n, q->qtype);
+            luna_put16(o + LUNA_HEADER + n + 2, q->qclass);
+        }
         q->reply_len = LUNA_HEADER + n + 4;
     }
     if (rcode > 15)
@@ -133,11 +136,24 @@ int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t ty
 
 int luna_reply_address(luna_query *q, int section, const luna_addr *addr, uint32_t ttl)
 {
-    if (addr->family == 4)
-        return luna_reply_add(q, section, NULL, LUNA_TYPE_A, ttl, addr->ip, 4);
-    if (addr->family == 6)
-        return luna_reply_add(q, section, NULL, LUNA_TYPE_AAAA, ttl, addr->ip, 16);
-    return LUNA_E_FORMAT;
+    if (addr->family != 4 && addr->family != 6)
+        return LUNA_E_FORMAT;
+    uint32_t size = addr->family == 4 ? 4 : 16, at = q->reply_len;
+    unsigned type = addr->family == 4 ? LUNA_TYPE_A : LUNA_TYPE_AAAA;
+    /* Most replies are one such answer: it is written without the checks that it cannot fail. */
+    if (at > 0 && section == LUNA_ANSWER && q->labels > 0 && at + 28 <= q->reply_cap &&
+        at + 28 <= LUNA_MESSAGE_MAX && luna_get32(q->reply + 8) == 0) {
+        uint8_t *o = q->reply + at;
+        luna_put32(o, (uint32_t)LUNA_TO_QUESTION << 16 | type);
+        luna_put16(o + 4, q->qclass == 255 ? 1 : q->qclass);
+        luna_put32(o + 6, ttl);
+        luna_put16(o + 10, size);
+        memcpy(o + 12, addr->ip, 16);
+        q->reply_len = at + 12 + size;
+        luna_put16(q->reply + 6, luna_get16(q->reply + 6) + 1u);
+        return LUNA_OK;
+    }
+    return luna_reply_add(q, section, NULL, (uint16_t)type, ttl, addr->ip, size);
 }
 
 /* Does nothing when there is no reply. */

@@ -166,6 +166,7 @@ typedef struct luna_cursor {
     uint32_t len;
     uint32_t at;
     uint32_t left;   /* records left of this section */
+    uint32_t good;   /* a pointer known to lead to a name, 0 = none; most owners are alike */
     uint8_t section; /* 1-3 */
 } luna_cursor;
 

@@ -1,4 +1,3 @@
-#include <urcu-qsbr.h>
 #include "hosts.h"
 #include <string.h>
 #include "../dns/message.h"
@@ -146,17 +145,25 @@ static void add_names(luna_query *q, const luna_hosts_table *t, int family, cons
             return;
 }
 
-int luna_hosts_answer(luna_hosts *h, luna_query *q, uint32_t ttl)
+static int answer_address(luna_query *q, const luna_hosts_table *file,
+                          const luna_hosts_table *lines, uint32_t ttl)
 {
-    const luna_hosts_table *file = rcu_dereference(h->file);
-    if (q->qtype != TYPE_PTR)
-        return answer_name(q, file, h->inline_table, ttl);
     uint8_t address[16];
     int family = reverse_address(q, address);
     if (!family)
         return LUNA_NONE;
     unsigned count = 0;
     add_names(q, file, family, address, ttl, &count);
-    add_names(q, h->inline_table, family, address, ttl, &count);
+    add_names(q, lines, family, address, ttl, &count);
     return count ? LUNA_OK : LUNA_NONE;
+}
+
+int luna_hosts_answer(luna_hosts *h, luna_query *q, uint32_t ttl)
+{
+    /* What rcu_dereference is, in a form that compilers and sanitizers know. The calling worker
+     * announces its quiescent states between turns, so nothing is to be locked or unlocked. */
+    const luna_hosts_table *file = __atomic_load_n(&h->file, __ATOMIC_CONSUME);
+    int rc = (q->qtype == TYPE_PTR ? answer_address : answer_name)(q, file, h->inline_table, ttl);
+    HOSTS_READER_DONE(h);
+    return rc;
 }

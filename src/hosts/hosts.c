@@ -166,6 +166,7 @@ void luna_hosts_close(luna_hosts *h)
     if (luna_hosts_registry_drop(h)) {
         /* Workers are done with the handle, but a lookup of theirs may not have ended. */
         synchronize_rcu();
+        HOSTS_READERS_GONE(h);
         destroy(h);
     }
     lifecycle_leave(online);

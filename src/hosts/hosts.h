@@ -10,6 +10,18 @@
 #include "parse.h"
 #include "table.h"
 
+/* The thread sanitizer does not see what a grace period of liburcu guarantees: that a reader's last
+ * use of a table comes before its end. These two say it, in builds with that sanitizer only. */
+#ifdef __SANITIZE_THREAD__
+void __tsan_acquire(void *at);
+void __tsan_release(void *at);
+#define HOSTS_READER_DONE(h) __tsan_release(h)
+#define HOSTS_READERS_GONE(h) __tsan_acquire(h)
+#else
+#define HOSTS_READER_DONE(h) ((void)(h))
+#define HOSTS_READERS_GONE(h) ((void)(h))
+#endif
+
 /* What stat says about the file that was read last; all zero before the first. */
 typedef struct luna_hosts_stamp {
     dev_t dev;

@@ -107,7 +107,7 @@ static bool same_stamp(const luna_hosts_stamp *a, const luna_hosts_stamp *b)
 
 static void publish(luna_hosts *h, luna_hosts_table *t)
 {
-    luna_hosts_table *old = rcu_xchg_pointer(&h->file, t);
+    luna_hosts_table *old = __atomic_exchange_n(&h->file, t, __ATOMIC_ACQ_REL);
     uint64_t entries = luna_hosts_table_count(t);
     if (h->inline_table)
         entries += luna_hosts_table_count(h->inline_table);
@@ -120,6 +120,7 @@ static void publish(luna_hosts *h, luna_hosts_table *t)
     luna_log(NULL, LUNA_DEBUG, line, (size_t)n);
     if (old) {
         synchronize_rcu();
+        HOSTS_READERS_GONE(h);
         luna_hosts_table_free(old);
     }
 }

@@ -22,18 +22,22 @@ enum {
     RINGS_AT_ONCE = LOG_PIECES_MAX / 2,
 };
 
+/* What the writer does: a nap ends by itself or when a ring is half full, sleep with the next line.
+ */
+enum { AWAKE, NAP, SLEEP };
+
 luna_log_buffer luna_log_shared;
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* the list, running */
 static luna_log_buffer *rings = &luna_log_shared;
 static bool running;
 static pthread_t thread;
-static uint32_t sleeping; /* atomic, futex: 1 = the writer waits to be woken */
-static uint32_t stopping; /* atomic, futex */
+static uint32_t rest;     /* atomic, futex: AWAKE ... */
+static uint32_t stopping; /* atomic */
 
-static int futex(uint32_t *word, int op, uint32_t value, const struct timespec *timeout)
+static void futex(int op, uint32_t value, const struct timespec *timeout)
 {
-    return (int)syscall(SYS_futex, word, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
+    syscall(SYS_futex, &rest, op | FUTEX_PRIVATE_FLAG, value, timeout, NULL, 0);
 }
 
 /* ---- the rings ---- */
@@ -124,14 +128,26 @@ static bool anything(void)
     for (luna_log_buffer *b = first_ring(); b != NULL; b = b->next)
         if (published(b) != b->tail || __atomic_load_n(&b->closing, __ATOMIC_ACQUIRE))
             return true;
-    return __atomic_load_n(&stopping, __ATOMIC_SEQ_CST) != 0;
+    return false;
 }
 
 static void wake(void)
 {
-    if (__atomic_load_n(&sleeping, __ATOMIC_SEQ_CST) &&
-        __atomic_exchange_n(&sleeping, 0, __ATOMIC_SEQ_CST))
-        futex(&sleeping, FUTEX_WAKE, 1, NULL);
+    if (__atomic_exchange_n(&rest, AWAKE, __ATOMIC_SEQ_CST) != AWAKE)
+        futex(FUTEX_WAKE, 1, NULL);
+}
+
+/* Waits as kind says, unless there is a reason not to. First the word, then a last look; the others
+ * first publish or stop, then look at the word. So one of the two sees the other, and no line is
+ * left lying. */
+static void wait_for_lines(uint32_t kind, long ns)
+{
+    struct timespec limit = {0, ns};
+    __atomic_store_n(&rest, kind, __ATOMIC_SEQ_CST);
+    bool reason = __atomic_load_n(&stopping, __ATOMIC_SEQ_CST) || (kind == SLEEP && anything());
+    if (!reason)
+        futex(FUTEX_WAIT, kind, kind == SLEEP ? NULL : &limit);
+    __atomic_store_n(&rest, AWAKE, __ATOMIC_SEQ_CST);
 }
 
 static void *writer(void *unused)
@@ -142,17 +158,10 @@ static void *writer(void *unused)
         size_t found = drain();
         if (last && (found == 0 || luna_log_hurried()))
             return NULL;
-        if (found > 0) {
-            struct timespec nap = {0, found < MUCH ? NAP_NS : SHORT_NAP_NS};
-            futex(&stopping, FUTEX_WAIT, 0, &nap); /* at once when stopping */
-            continue;
-        }
-        /* First the word, then a last look; a producer first publishes, then looks at the word. So
-         * one of the two sees the other, and no line is left lying. */
-        __atomic_store_n(&sleeping, 1, __ATOMIC_SEQ_CST);
-        if (!anything())
-            futex(&sleeping, FUTEX_WAIT, 1, NULL);
-        __atomic_store_n(&sleeping, 0, __ATOMIC_SEQ_CST);
+        if (found == 0)
+            wait_for_lines(SLEEP, 0);
+        else
+            wait_for_lines(NAP, found < MUCH ? NAP_NS : SHORT_NAP_NS);
     }
 }
 
@@ -194,7 +203,14 @@ void luna_log_buffer_publish(luna_log_buffer *b)
     if (b->end == b->head)
         return;
     __atomic_store_n(&b->head, b->end, __ATOMIC_SEQ_CST);
-    wake();
+    uint32_t now = __atomic_load_n(&rest, __ATOMIC_SEQ_CST);
+    if (now == NAP && b->end - b->tail_seen > LOG_RING_SIZE / 2) {
+        b->tail_seen = __atomic_load_n(&b->tail, __ATOMIC_ACQUIRE);
+        if (b->end - b->tail_seen > LOG_RING_SIZE / 2)
+            now = SLEEP;
+    }
+    if (now == SLEEP)
+        wake();
 }
 
 /* ---- start and stop ---- */
@@ -274,7 +290,6 @@ void luna_log_stop(void)
     pthread_mutex_lock(&one_at_a_time);
     if (luna_log_running()) {
         __atomic_store_n(&stopping, 1, __ATOMIC_SEQ_CST);
-        futex(&stopping, FUTEX_WAKE, 1, NULL);
         wake();
         if (!joined_within(1000)) {
             luna_log_hurry(true);

@@ -3,7 +3,6 @@
 #define LUNA_OBSERVE_H
 #include <stddef.h>
 #include "../core.h"
-#include "names.h"
 
 /* ---- metrics.c ---- */
 

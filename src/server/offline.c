@@ -53,6 +53,29 @@ luna_query *luna_offline_submit(luna_state *s, int listener, const uint8_t *pack
     return q;
 }
 
+int luna_offline_load(luna_state *s, const uint8_t *const *packets, const uint32_t *lens, int n,
+                      const luna_addr *client, int transport)
+{
+    int taken = 0;
+    for (int i = 0; i < n && i < LUNA_BATCH - 1; i++)
+        taken += luna_offline_submit(s, 0, packets[i], lens[i], client, transport) != NULL;
+    return taken;
+}
+
+int luna_offline_sweep(luna_state *s)
+{
+    luna_slab *slab = s->worker->slab;
+    int open = 0;
+    for (unsigned i = 0; i < slab->fresh; i++) {
+        luna_slot *slot = (luna_slot *)(slab->base + (size_t)i * SLOT_SIZE);
+        if (slot->use == SLOT_DONE)
+            luna_slot_release(slot);
+        else
+            open += slot->use == SLOT_SERVING;
+    }
+    return open;
+}
+
 int luna_offline_done(const luna_query *q)
 {
     return luna_slot_of((luna_query *)q)->use == SLOT_DONE;

@@ -55,6 +55,5 @@ void luna_turn_begin(luna_worker *w);
 void luna_turn_end(luna_worker *w);
 /* Runs fn on every worker and waits until all have. Main thread. */
 void luna_workers_each(void (*fn)(luna_worker *w, void *arg), void *arg);
-uint64_t luna_clock(void);
 
 #endif

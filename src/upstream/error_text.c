@@ -57,9 +57,9 @@ static int verify_text(const luna_upstream *u, int detail, char *out, size_t len
     case X509_V_ERR_HOSTNAME_MISMATCH:
     case X509_V_ERR_IP_ADDRESS_MISMATCH:
         luna_addr_text(&u->config.addr, name);
-        return snprintf(
-            out, len, "tls: failed to verify certificate: x509: certificate is not valid for %s",
-            u->config.tls_name ? u->config.tls_name : name);
+        return snprintf(out, len,
+                        "tls: failed to verify certificate: x509: certificate is not valid for %s",
+                        u->config.tls_name ? u->config.tls_name : name);
     default:
         why = X509_verify_cert_error_string(detail);
         break;

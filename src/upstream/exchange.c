@@ -206,6 +206,11 @@ uint64_t luna_exchange_time(const luna_query *q)
     return x ? x->took : 0;
 }
 
+void luna_exchange_observe(const luna_query *q, int series)
+{
+    luna_observe(q->worker->metrics, series, luna_exchange_time(q));
+}
+
 /* An empty reply with TC, for a message of which a part is missing: the client asks again over TCP.
  */
 static int reply_cut(luna_exchange_t *x, const uint8_t *message)

@@ -154,8 +154,7 @@ luna_upstream *luna_upstream_open(const luna_upstream_config *config, char *err,
         err[0] = '\0';
     pthread_mutex_lock(&lock);
     luna_upstream *u = all;
-    while (u &&
-           (!same_config(&u->config, config) || memcmp(u->files, files, sizeof files) != 0))
+    while (u && (!same_config(&u->config, config) || memcmp(u->files, files, sizeof files) != 0))
         u = u->next;
     if (!u) {
         u = create(config, files, err, err_len);

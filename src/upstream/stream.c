@@ -1,4 +1,5 @@
-/* TCP and TLS: few connections, many queries in flight on each, replies in any order. RFC 7766, 7858.
+/* TCP and TLS: few connections, many queries in flight on each, replies in any order. RFC 7766,
+ * 7858.
  */
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -165,7 +166,8 @@ static void take_messages(luna_stream *s)
         memmove(s->in, s->in + at, s->in_len);
 }
 
-static void stream_read(luna_stream *s)
+/* Reads what is there; all of it when drain is set, up to the error that ended the connection. */
+static void stream_read(luna_stream *s, bool drain)
 {
     while (s->state == STREAM_OPEN) {
         size_t room = MESSAGE_MAX - s->in_len;
@@ -186,7 +188,7 @@ static void stream_read(luna_stream *s)
         s->in_len += (uint32_t)n;
         take_messages(s);
         /* TLS may hold octets that poll does not see. */
-        if (!s->ssl && (size_t)n < room)
+        if (!s->ssl && !drain && (size_t)n < room)
             return;
     }
 }
@@ -217,15 +219,20 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 {
     luna_stream *s = poll->data;
     luna_turn_begin(s->peer->ups->worker);
+    if (status < 0) {
+        /* libuv has stopped watching. Replies may have come before a reset. */
+        s->events = 0;
+        if (s->state == STREAM_OPEN)
+            stream_read(s, true);
+        if (s->state == STREAM_CLOSED)
+            return;
+    }
     if (status < 0 || s->state == STREAM_CONNECTING) {
         int error = 0;
         socklen_t len = sizeof error;
         getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &len);
-        if (status < 0) {
-            /* libuv has stopped watching. */
-            s->events = 0;
-            error = error ? error : ECONNRESET;
-        }
+        if (status < 0 && !error)
+            error = ECONNRESET;
         if (error) {
             stream_fail(s, s->state == STREAM_CONNECTING ? FAIL_DIAL : FAIL_READ, error);
             return;
@@ -236,7 +243,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     if (s->state == STREAM_HANDSHAKE)
         shake(s);
     if (s->state == STREAM_OPEN)
-        stream_read(s);
+        stream_read(s, false);
     if (s->state != STREAM_CLOSED)
         luna_stream_flush(s);
 }

@@ -237,7 +237,7 @@ static luna_channel *channel_open(luna_peer *peer, int slot)
     luna_peer_sweep_soon(ups);
     return c;
 
-failed: {
+failed : {
     int saved = errno;
     if (c->fd >= 0)
         close(c->fd);

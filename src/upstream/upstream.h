@@ -1,4 +1,5 @@
-/* What the files of src/upstream share. Everything but luna_upstream belongs to one worker's thread.
+/* What the files of src/upstream share. Everything but luna_upstream belongs to one worker's
+ * thread.
  *
  *   luna_upstreams  a worker's side: its peers, the pool of exchanges, the batch buffers
  *   luna_peer       an upstream as one worker sees it: sockets, connections, the health probe
@@ -67,18 +68,18 @@ struct luna_exchange_t {
     luna_peer *peer;
     luna_channel *channel; /* one of these two while it is under way */
     luna_stream *stream;
-    luna_exchange_t *chain; /* in its carrier's id table; in the pool's free list */
+    luna_exchange_t *chain;       /* in its carrier's id table; in the pool's free list */
     luna_exchange_t *next, *prev; /* its channel's queue; the list of offline exchanges */
-    const uint8_t *packet; /* what is asked, with an id that is not sent */
+    const uint8_t *packet;        /* what is asked, with an id that is not sent */
     uint32_t packet_len;
     uint32_t question; /* octets of its question: name, type, class */
     uint32_t serial;   /* of q */
-    uint32_t number; /* offline: what the spec calls it */
-    uint16_t id;     /* on the wire */
+    uint32_t number;   /* offline: what the spec calls it */
+    uint16_t id;       /* on the wire */
     uint8_t transport;
-    bool busy;    /* under way */
-    bool queued;  /* waits in its channel for the end of the turn */
-    bool taken;   /* offline: the spec has it */
+    bool busy;       /* under way */
+    bool queued;     /* waits in its channel for the end of the turn */
+    bool taken;      /* offline: the spec has it */
     uint8_t retries; /* connections that were closed under it */
     uint8_t fail;
     int detail;
@@ -101,8 +102,8 @@ struct luna_channel {
     luna_ids ids;
     luna_exchange_t *first, *last; /* to be sent at the end of the turn */
     unsigned left;                 /* queries until it is replaced */
-    int fd;        /* -1 once closed */
-    int slot;      /* in peer->channels, -1 while draining */
+    int fd;                        /* -1 once closed */
+    int slot;                      /* in peer->channels, -1 while draining */
     bool dirty;
     bool blocked; /* the kernel's buffer was full: it waits to be writable */
     luna_addr local;
@@ -172,7 +173,7 @@ struct luna_upstreams {
     luna_timer sweep; /* closes what is idle; set while there is a socket or a peer */
     luna_exchange_t *free;
     luna_exchange_chunk *chunks;
-    unsigned exchanges; /* made so far */
+    unsigned exchanges;      /* made so far */
     luna_exchange_t offline; /* list head */
     uint32_t offline_number;
     bool stopping;
@@ -217,7 +218,8 @@ void luna_exchange_abandon(luna_exchange_t *x);
 /* Notes the reason of a failure and returns the code that goes with it. */
 int luna_exchange_failed(luna_exchange_t *x, int fail, int detail, const luna_addr *local);
 /* A message has come that may be the reply to x. Ends x and returns true when it is; false when it
- * answers another question, x waits on then. cut: the message is longer than what was read of it. */
+ * answers another question, x waits on then. cut: the message is longer than what was read of it.
+ */
 bool luna_exchange_reply(luna_exchange_t *x, const uint8_t *message, uint32_t len, bool cut);
 /* True when message replies to what x asks (ids are not compared, names in any letter case). */
 bool luna_exchange_match(const luna_exchange_t *x, const uint8_t *message, uint32_t len);

@@ -36,6 +36,14 @@ function import.new(opts, record)
   }, Imports)
 end
 
+-- Tokens that are imported again while they are being read have no end: fails at once, not after the budget.
+local function check_cycle(parser, tokens, frame, kind)
+  while frame do
+    if frame.tokens == tokens then parser:fail(import.too_deep(kind)) end
+    frame = frame.origin
+  end
+end
+
 -- Charges tokens that were read before.
 local function charge(self, parser, tokens, kind)
   self.repeat_budget = self.repeat_budget - #tokens
@@ -87,13 +95,15 @@ end
 --- Pushes the tokens `what` stands for onto the parser. The parser's current token is the argument of the import.
 ---@param parser table
 ---@param what string  not empty, variables expanded
-function Imports:expand(parser, what)
+---@param frame table  the parser's frame that holds the import
+function Imports:expand(parser, what, frame)
   local snippet = self.snippets[what]
   if snippet then
     if self.snippet_budget <= 0 then parser:fail(import.too_deep("snippet")) end
     self.snippet_budget = self.snippet_budget - 1
+    check_cycle(parser, snippet, frame, "snippet")
     charge(self, parser, snippet, "snippet")
-    parser:push(snippet)
+    parser:push(snippet, frame)
     return
   end
   if self.file_budget <= 0 then parser:fail(import.too_deep("file")) end
@@ -101,10 +111,11 @@ function Imports:expand(parser, what)
   local loaded = {}
   for i, path in ipairs(find_files(self, parser, what)) do
     loaded[i] = load_file(self, parser, path)
+    check_cycle(parser, loaded[i], frame, "file")
   end
   parser.crossed = true
   for i = #loaded, 1, -1 do
-    parser:push(loaded[i])
+    parser:push(loaded[i], frame)
   end
 end
 

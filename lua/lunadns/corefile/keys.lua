@@ -200,6 +200,7 @@ function keys.check_overlap(list)
       end
     end
   end
+  return nil
 end
 
 return keys

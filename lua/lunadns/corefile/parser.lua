@@ -4,12 +4,10 @@
 -- pushes its tokens as a frame that is read before the rest of the file, so nothing is copied.
 local env = require "lunadns.corefile.env"
 local import = require "lunadns.corefile.import"
+local tree = require "lunadns.corefile.tree"
 local utf8 = require "lunadns.corefile.utf8"
 
 local format = string.format
-
--- Option trees are walked recursively by their users.
-local MAX_NESTING = 100
 
 local Parser = {}
 Parser.__index = Parser
@@ -60,10 +58,10 @@ function Parser:fail_argument()
   self:fail(format("Wrong argument count or unexpected line ending after '%s'", self.cur.text))
 end
 
---- Puts tokens in front of what is still to be read.
-function Parser:push(tokens)
+--- Puts tokens in front of what is still to be read. `origin` is the frame that holds the import.
+function Parser:push(tokens, origin)
   self.depth = self.depth + 1
-  self.frames[self.depth] = { tokens = tokens, at = 1 }
+  self.frames[self.depth] = { tokens = tokens, at = 1, origin = origin }
   self.crossed = true
 end
 
@@ -128,12 +126,12 @@ end
 
 --- The current token is `import`: pushes what it names. Afterwards the token before it is the current one.
 function Parser:import()
-  local before = self.prev
+  local before, frame = self.prev, self.frames[self.depth]
   if not self:next_arg() then self:fail_argument() end
   local what = self:expand(self.cur.text)
   if what == "" then self:fail("Import requires a non-empty filepath") end
   if self:next_arg() then self:fail("Import takes only one argument (glob pattern or file)") end
-  self.imports:expand(self, what)
+  self.imports:expand(self, what, frame)
   self.cur = before
 end
 
@@ -190,49 +188,6 @@ function Parser:snippet(name)
   self.imports.snippets[name] = tokens
 end
 
--- Adds the current token to the option tree of a run; `tree` is the parser's place in it.
-local function add_word(self, run, tree, name)
-  local token = self:expanded()
-  if tree.nesting == 0 then
-    if run.block then
-      self:fail(format("Unexpected token '%s' after the '}' of '%s'", token.text, name))
-    end
-    run.args[#run.args + 1] = token
-  elseif tree.entry and not self:new_line() then
-    local args = tree.entry.args
-    args[#args + 1] = token
-  else
-    tree.entry = { name = token, args = {} }
-    tree.list[#tree.list + 1] = tree.entry
-  end
-  return token
-end
-
-local function open_brace(self, run, tree, name)
-  if tree.nesting >= MAX_NESTING then self:fail(format("braces nested deeper than %d levels", MAX_NESTING)) end
-  local list = {}
-  if tree.nesting == 0 then
-    if self:new_line() then self:fail(format("Unexpected '{': it has to stand on the line of '%s'", name)) end
-    if run.block then self:fail(format("Unexpected second '{' after '%s'", name)) end
-    run.block = list
-  else
-    local entry = tree.entry
-    if not entry or entry.block or self:new_line() then
-      entry = { name = self.cur, args = {} }
-      tree.list[#tree.list + 1] = entry
-    end
-    entry.block = list
-  end
-  tree.outer[tree.nesting] = tree.list or false
-  tree.nesting = tree.nesting + 1
-  tree.list, tree.entry = list, nil
-end
-
-local function close_brace(tree)
-  tree.nesting = tree.nesting - 1
-  tree.list, tree.entry = tree.outer[tree.nesting], nil
-end
-
 -- The current token names a directive: reads to the end of its line or block.
 function Parser:directive(block, braced)
   local name = self:expand(self.cur.text)
@@ -250,16 +205,16 @@ function Parser:directive(block, braced)
   local tokens = directive.tokens
   tokens[#tokens + 1] = self.cur
 
-  local tree = { nesting = 0, outer = {} }
+  local place = tree.new()
   while self:next() do
     local text, token = self.cur.text, self.cur
     if text == "{" then
-      open_brace(self, run, tree, name)
-    elseif tree.nesting == 0 and self:new_line() then
+      tree.open_brace(self, run, place, name)
+    elseif place.nesting == 0 and self:new_line() then
       self:unread()
       break
-    elseif text == "}" and tree.nesting > 0 then
-      close_brace(tree)
+    elseif text == "}" and place.nesting > 0 then
+      tree.close_brace(place)
     elseif text == "}" then
       if not (opts.one_line and braced) then self:fail("Unexpected '}' because no matching opening brace") end
       self:unread()
@@ -268,11 +223,11 @@ function Parser:directive(block, braced)
       self:import()
       token = nil
     else
-      token = add_word(self, run, tree, name)
+      token = tree.add_word(self, run, place, name)
     end
     if token then tokens[#tokens + 1] = token end
   end
-  if tree.nesting > 0 then self:fail("Unexpected EOF") end
+  if place.nesting > 0 then self:fail("Unexpected EOF") end
   directive.args, directive.block = directive.runs[1].args, directive.runs[1].block
 end
 
