@@ -124,8 +124,8 @@ typedef struct luna_query {
 
 /* What a Lua state shares with the worker that runs it. */
 typedef struct luna_state {
-    luna_query **batch; /* queries to begin: batch[0 .. batch_len-1] */
-    luna_query **woken; /* parked queries whose result is there */
+    uint32_t *batch; /* slots to begin: numbers, because a pointer read here would be boxed */
+    uint32_t *woken; /* slots of parked queries whose result is there */
     uint32_t batch_len;
     uint32_t woken_len;
     uint64_t now;      /* time of this entry */
@@ -225,6 +225,8 @@ int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_
 /* ---- queries of the server's own (src/server/slab.c)
  * ----------------------------------------------------------- */
 
+/* The query of a slot number. */
+luna_query *luna_query_at(luna_state *s, uint32_t index);
 /* Takes a slot for a question that no client asked (prefetch, dns.resolve, timers). The reply stays
  * in it until luna_query_free. NULL when the slab is full. */
 luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len, uint16_t qtype,

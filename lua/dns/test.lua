@@ -72,7 +72,7 @@ function Server:turn()
   local state = self.state
   repeat
     self.made.entry()
-    state.batch_len, state.woken_len = 0, 0
+    state.batch_len = 0
   until not upstream.serve(self) and state.woken_len == 0
 end
 

@@ -47,10 +47,10 @@ function runner.new(state, chains, on_error)
         if not ok then fail(q, err) end
       end
       while cursor < state.batch_len do
-        local index = state.batch[cursor].index
+        local index = state.batch[cursor]
         local q = refs[index]
         if not q then
-          q = state.batch[cursor]
+          q = C.luna_query_at(state, index)
           refs[index] = q
         end
         cursor = cursor + 1
@@ -84,7 +84,7 @@ function runner.new(state, chains, on_error)
   local function resume_woken()
     local i = 0
     while i < state.woken_len do
-      local index = state.woken[i].index
+      local index = state.woken[i]
       local co = parked[index]
       i = i + 1
       if co then
@@ -93,6 +93,8 @@ function runner.new(state, chains, on_error)
         drive(co)
       end
     end
+    -- Who is woken from here on, by a handler of the batch, has its turn in the next entry.
+    state.woken_len = 0
   end
 
   local function drive_rest()

@@ -33,6 +33,7 @@ from wire import Message, WireError, pack_query, pack_reply  # noqa: F401 (used 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.path.abspath(os.environ.get("LUNADNS", os.path.join(ROOT, "build", "lunadns")))
 SCALE = float(os.environ.get("LUNADNS_TIME_SCALE", "1"))
+CRASHES = (signal.SIGSEGV, signal.SIGABRT, signal.SIGBUS, signal.SIGILL, signal.SIGFPE)
 SANITIZER_REPORT = re.compile(r"(ERROR|WARNING): (Address|Thread|Memory|Leak)Sanitizer|runtime error: ")
 
 
@@ -901,5 +902,5 @@ class Case(unittest.TestCase):
             thing.close()
             if isinstance(thing, Server) and not failed:
                 self.assertIsNone(SANITIZER_REPORT.search(thing.err), thing.err[-6000:])
-                if ended and thing.child.returncode < 0 and thing.child.returncode != -signal.SIGKILL:
+                if ended and -thing.child.returncode in CRASHES:
                     self.fail(f"the server died by signal {-thing.child.returncode}\n{thing.err}")

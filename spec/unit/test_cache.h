@@ -127,7 +127,7 @@ static inline void receive(luna_state *s)
 static inline int woken(luna_state *s, const luna_query *q)
 {
     for (uint32_t i = 0; i < s->woken_len; i++)
-        if (s->woken[i] == q) {
+        if (s->woken[i] == q->index) {
             s->woken[i] = s->woken[--s->woken_len];
             return 1;
         }

@@ -155,7 +155,7 @@ static void ghosts(void **state)
         assert_false(has(c, i));
         put(c, i, 0, 0);
     }
-    for (; n < 4600; n++)
+    for (; n < 6800; n++)
         put(c, 1000000 + n, 0, 0);
     for (unsigned i = 0; i < 100; i++)
         back += (unsigned)has(c, i);

@@ -51,21 +51,32 @@ bool cache_ghost_size(cache_ghost *g, uint32_t entries)
     return true;
 }
 
-/* The table's buckets use the lower bits of the hash, shards the upper ones. */
+/* The four slots where a hash may be. The table's buckets use its lower bits, shards the upper
+ * ones. */
+static uint32_t ghost_set(const cache_ghost *g, uint64_t hash)
+{
+    return (uint32_t)(hash >> 24) & g->mask & ~3u;
+}
+
 static void ghost_add(cache_ghost *g, uint64_t hash)
 {
-    uint32_t i = (uint32_t)(hash >> 24) & g->mask;
-    g->slot[i].print = (uint32_t)hash | 1;
-    g->slot[i].stamp = ++g->clock;
+    uint32_t set = ghost_set(g, hash), at = set;
+    for (uint32_t i = set + 1; i < set + 4; i++)
+        if (g->clock - g->slot[i].stamp > g->clock - g->slot[at].stamp)
+            at = i;
+    g->slot[at].print = (uint32_t)hash | 1;
+    g->slot[at].stamp = ++g->clock;
 }
 
 static bool ghost_take(cache_ghost *g, uint64_t hash)
 {
-    uint32_t i = (uint32_t)(hash >> 24) & g->mask;
-    if (g->slot[i].print != ((uint32_t)hash | 1) || g->clock - g->slot[i].stamp >= g->size)
-        return false;
-    g->slot[i].print = 0;
-    return true;
+    uint32_t set = ghost_set(g, hash);
+    for (uint32_t i = set; i < set + 4; i++)
+        if (g->slot[i].print == ((uint32_t)hash | 1) && g->clock - g->slot[i].stamp < g->size) {
+            g->slot[i].print = 0;
+            return true;
+        }
+    return false;
 }
 
 void cache_enqueue(cache_shard *s, cache_entry *e, const cache_entry *old)

@@ -15,7 +15,7 @@
 #include "../observe/observe.h"
 #include "endpoint.h"
 
-enum { STACK = 128 * 1024, CHECKED_MAX = 16, INTERVAL_MS = 1000 };
+enum { CHECKED_MAX = 16, INTERVAL_MS = 1000 };
 #define SECOND 1000000000ull
 static const uint64_t timeout = 3 * SECOND, slow = SECOND;
 
@@ -226,7 +226,7 @@ int luna_health_check_start(void)
     check.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (check.metrics && check.stop_fd >= 0) {
         pthread_attr_init(&attr);
-        pthread_attr_setstacksize(&attr, STACK);
+        pthread_attr_setstacksize(&attr, luna_http_stack());
         sigfillset(&all);
         pthread_sigmask(SIG_SETMASK, &all, &old);
         check.runs = pthread_create(&check.thread, &attr, run, NULL) == 0;

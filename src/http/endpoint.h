@@ -30,6 +30,11 @@ int luna_http_listen(const struct sockaddr_storage *at, int kind, const char *ad
 /* The port of a socket address, host order. */
 uint16_t luna_http_port(const struct sockaddr_storage *at);
 
+/* ---- stack.c ---- */
+
+/* Octets of stack for a thread of this folder. */
+size_t luna_http_stack(void);
+
 /* ---- pages.c ---- */
 
 /* Answers one request of an endpoint (libmicrohttpd's access handler; cls is the endpoint). */

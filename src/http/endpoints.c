@@ -10,7 +10,6 @@
 #include "endpoint.h"
 
 enum {
-    STACK = 128 * 1024,
     CONNECTIONS = 64,
     CONNECTION_MEMORY = 8 * 1024, /* request line, headers and the reply's head */
     TIMEOUT = 5,                  /* seconds, as CoreDNS */
@@ -35,7 +34,7 @@ static struct MHD_Daemon *start(luna_endpoint *e, int fd)
 {
     struct stat before, after;
     sigset_t all, old;
-    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC | MHD_USE_ERROR_LOG;
+    unsigned flags = MHD_USE_POLL_INTERNAL_THREAD | MHD_USE_ITC;
     if (e->bound.ss_family == AF_INET6)
         flags |= MHD_USE_DUAL_STACK;
     fstat(fd, &before);
@@ -44,7 +43,7 @@ static struct MHD_Daemon *start(luna_endpoint *e, int fd)
     pthread_sigmask(SIG_SETMASK, &all, &old);
     struct MHD_Daemon *d = MHD_start_daemon(
         flags, luna_http_port(&e->bound), NULL, NULL, luna_http_answer, e, MHD_OPTION_LISTEN_SOCKET,
-        fd, MHD_OPTION_THREAD_STACK_SIZE, (size_t)STACK, MHD_OPTION_CONNECTION_LIMIT,
+        fd, MHD_OPTION_THREAD_STACK_SIZE, luna_http_stack(), MHD_OPTION_CONNECTION_LIMIT,
         (unsigned)CONNECTIONS, MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
         MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT, MHD_OPTION_NOTIFY_CONNECTION, name_thread,
         NULL, MHD_OPTION_END);

@@ -5,7 +5,8 @@
 #include <string.h>
 #include "process.h"
 
-/* Whole CPUs of a cgroup quota, 0 = no quota. Both cgroup versions as they look from inside a container. */
+/* Whole CPUs of a cgroup quota, 0 = no quota. Both cgroup versions as they look from inside a
+ * container. */
 static unsigned quota(void)
 {
     double limit = 0, period = 0;

@@ -144,7 +144,8 @@ int luna_generation_watch(luna_generation *g, const luna_source *source, char *o
     if (!boot_function(L, "core_fingerprint")) {
         push_given(L, source);
         if (!lua_pcall(L, 3, 2, 0)) {
-            /* A Corefile that does not parse differs from every one that does; its error is its text. */
+            /* A Corefile that does not parse differs from every one that does; its error is its
+             * text. */
             size_t len;
             const char *text = lua_tolstring(L, lua_isnil(L, -2) ? -1 : -2, &len);
             luna_sha512(text ? text : "", text ? len : 0, out);
@@ -167,7 +168,7 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
     luna_worker *w = seat->state.worker;
     seat->closed = true;
     for (unsigned i = 0; i < w->slab->fresh; i++) {
-        luna_slot *slot = (luna_slot *)(w->slab->base + (size_t)i * SLOT_SIZE);
+        luna_slot *slot = luna_slot_at(w->slab, i);
         if (slot->use == SLOT_OWN && slot->q.generation == g)
             luna_slot_release(slot);
     }

@@ -12,8 +12,8 @@
 typedef struct luna_seat {
     lua_State *L; /* the entry function is at stack index 1 */
     luna_state state;
-    luna_query *batch[LUNA_BATCH];
-    luna_query **woken;
+    uint32_t batch[LUNA_BATCH]; /* slot numbers */
+    uint32_t *woken;
     unsigned held; /* clients' queries of this generation in this worker's slab */
     bool current;  /* new queries go here */
     bool closed;

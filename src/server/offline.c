@@ -25,7 +25,7 @@ void luna_offline_close(luna_state *s)
     luna_generation *g = s->generation;
     luna_worker *w = s->worker;
     for (unsigned i = 0; i < w->slab->fresh; i++) {
-        luna_slot *slot = (luna_slot *)(w->slab->base + (size_t)i * SLOT_SIZE);
+        luna_slot *slot = luna_slot_at(w->slab, i);
         luna_slot_release(slot);
     }
     luna_generation_free(g);
@@ -67,7 +67,7 @@ int luna_offline_sweep(luna_state *s)
     luna_slab *slab = s->worker->slab;
     int open = 0;
     for (unsigned i = 0; i < slab->fresh; i++) {
-        luna_slot *slot = (luna_slot *)(slab->base + (size_t)i * SLOT_SIZE);
+        luna_slot *slot = luna_slot_at(slab, i);
         if (slot->use == SLOT_DONE)
             luna_slot_release(slot);
         else

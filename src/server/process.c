@@ -65,7 +65,8 @@ static void announce(const luna_generation *g)
 
 static void poll_due(uv_timer_t *t);
 
-/* The next look at the files: the interval, shifted by up to half the jitter either way so that replicas don't move together. */
+/* The next look at the files: the interval, shifted by up to half the jitter either way so that
+ * replicas don't move together. */
 static void schedule_poll(const luna_generation *g)
 {
     if (g->reload_interval <= 0) {
@@ -238,8 +239,8 @@ static void declare_metrics(void)
     snprintf(labels, sizeof labels, "%s\x1f%s\x1fLuaJIT 2.1\x1f", luna_version(), "");
     luna_gauge_set(luna_series(family, labels), 1);
     family = luna_metric("coredns_reload_failed_total",
-                         "Counter of the number of failed reload attempts.", LUNA_COUNTER, "",
-                         NULL, 0, 1);
+                         "Counter of the number of failed reload attempts.", LUNA_COUNTER, "", NULL,
+                         0, 1);
     process.failed_series = luna_series(family, "");
 }
 
@@ -285,14 +286,15 @@ int luna_process_run(const luna_options *options)
     uv_timer_init(&process.loop, &process.poll);
     uv_timer_init(&process.loop, &process.sweep);
     uv_timer_init(&process.loop, &process.lameduck);
-    declare_metrics();
-    if (start())
-        return 1;
+    /* Before the first answer: whoever sees that may send a signal at once. They are handled when the loop runs. */
     watch_signal(&process.term, on_term, SIGTERM);
     watch_signal(&process.interrupt, on_interrupt, SIGINT);
     watch_signal(&process.quit, on_quit, SIGQUIT);
     watch_signal(&process.usr1, on_usr1, SIGUSR1);
     watch_signal(&process.usr2, on_usr2, SIGUSR2);
+    declare_metrics();
+    if (start())
+        return 1;
     schedule_poll(process.current);
     uv_run(&process.loop, UV_RUN_DEFAULT);
 

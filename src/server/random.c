@@ -1,4 +1,5 @@
-/* Random numbers that an attacker cannot guess, without a system call each: a pool filled by getrandom(2). */
+/* Random numbers that an attacker cannot guess, without a system call each: a pool filled by
+ * getrandom(2). */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>

@@ -38,8 +38,8 @@ static entry *find(const luna_router *r, uint64_t hash, const uint8_t *wire, uns
 {
     for (uint32_t i = (uint32_t)hash & r->mask;; i = (i + 1) & r->mask) {
         entry *e = &r->table[i];
-        if (!e->used || (e->zone.hash == hash && e->zone.len == len &&
-                         !memcmp(e->zone.wire, wire, len)))
+        if (!e->used ||
+            (e->zone.hash == hash && e->zone.len == len && !memcmp(e->zone.wire, wire, len)))
             return e;
     }
 }
@@ -94,7 +94,8 @@ int luna_router_find(const luna_router *r, const luna_query *q)
             if (!shortest)
                 shortest = e;
         }
-        /* The parent answers for DS: the shortest zone served, never the child itself when there is another. */
+        /* The parent answers for DS: the shortest zone served, never the child itself when there is
+         * another. */
         if (q->qtype == TYPE_DS && shortest)
             best = shortest;
     }

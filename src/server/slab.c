@@ -19,9 +19,9 @@ luna_slab *luna_slab_new(luna_worker *w)
         free(s);
         return NULL;
     }
-    int family = luna_metric("lunadns_shed_total",
-                             "Queries dropped because all query slots were in use.", LUNA_COUNTER,
-                             "", NULL, 0, 1);
+    int family =
+        luna_metric("lunadns_shed_total", "Queries dropped because all query slots were in use.",
+                    LUNA_COUNTER, "", NULL, 0, 1);
     s->shed_series = luna_series(family, "");
     return s;
 }
@@ -31,7 +31,7 @@ void luna_slab_free(luna_slab *s)
     if (!s)
         return;
     for (unsigned i = 0; i < s->fresh; i++) {
-        luna_slot *slot = (luna_slot *)(s->base + (size_t)i * SLOT_SIZE);
+        luna_slot *slot = luna_slot_at(s, i);
         free(slot->packet_spill);
         free(slot->reply_spill);
     }
@@ -55,7 +55,7 @@ luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
     if (slot) {
         s->free = slot->next;
     } else if (s->fresh < SLAB_SLOTS) {
-        slot = (luna_slot *)(s->base + (size_t)s->fresh * SLOT_SIZE);
+        slot = luna_slot_at(s, s->fresh);
         slot->q.index = s->fresh++;
     } else {
         s->worker->metrics[s->shed_series]++;
@@ -130,6 +130,11 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
     q->reply = slot->reply_spill;
     q->reply_cap = 65535;
     return LUNA_OK;
+}
+
+luna_query *luna_query_at(luna_state *s, uint32_t index)
+{
+    return &luna_slot_at(s->worker->slab, index)->q;
 }
 
 luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len, uint16_t qtype,

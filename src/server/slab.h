@@ -43,6 +43,11 @@ static inline luna_slot *luna_slot_of(luna_query *q)
     return (luna_slot *)q;
 }
 
+static inline luna_slot *luna_slot_at(luna_slab *s, uint32_t index)
+{
+    return (luna_slot *)(s->base + (size_t)index * SLOT_SIZE);
+}
+
 luna_slab *luna_slab_new(luna_worker *w);
 void luna_slab_free(luna_slab *s);
 /* A slot with everything zero but packet (room for len octets), reply, index, serial and worker; NULL when the slab or its

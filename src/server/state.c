@@ -66,8 +66,9 @@ static int prepare(lua_State *L)
     lua_setfield(L, -2, "lunadns.declarations");
     lua_settop(L, 0);
     /* Room for the traces of a whole configuration; the defaults are for small scripts. */
-    if (luaL_dostring(L, "require('jit.opt').start('maxmcode=16384','sizemcode=256','maxtrace=4000',"
-                         "'maxrecord=8000','maxside=1000')"))
+    if (luaL_dostring(L,
+                      "require('jit.opt').start('maxmcode=16384','sizemcode=256','maxtrace=4000',"
+                      "'maxrecord=8000','maxside=1000')"))
         return lua_error(L);
     return 0;
 }

@@ -1,5 +1,6 @@
-/* TCP: pipelined queries, replies in whatever order they are ready, RFC 7766. What a wake-up brings is read at once and joins the batch;
- * what the batch answers on a connection leaves in one write. An idle connection keeps no buffer. */
+/* TCP: pipelined queries, replies in whatever order they are ready, RFC 7766. What a wake-up brings
+ * is read at once and joins the batch; what the batch answers on a connection leaves in one write.
+ * An idle connection keeps no buffer. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -139,7 +140,8 @@ static void timed_out(luna_timer *timer)
     if (w->now < c->deadline)
         luna_timer_set(&w->wheel, timer, c->deadline, timed_out);
     else if (c->in_flight && !c->out_len && !c->part_len)
-        luna_timer_set(&w->wheel, timer, w->now + 1000000000u, timed_out); /* we are the slow ones */
+        luna_timer_set(&w->wheel, timer, w->now + 1000000000u,
+                       timed_out); /* we are the slow ones */
     else
         conn_close(c);
 }
@@ -390,8 +392,8 @@ luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd)
     rlim_t most = files.rlim_cur > 1024 ? files.rlim_cur - 512 : files.rlim_cur / 2;
     t->limit = (unsigned)(most / (luna_worker_count() ? luna_worker_count() : 1));
     int family = luna_metric("lunadns_tcp_evicted_total",
-                             "Idle TCP connections closed to make room for new ones.",
-                             LUNA_COUNTER, "", NULL, 0, 1);
+                             "Idle TCP connections closed to make room for new ones.", LUNA_COUNTER,
+                             "", NULL, 0, 1);
     t->series = luna_series(family, "");
     return t;
 }

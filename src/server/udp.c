@@ -1,4 +1,5 @@
-/* UDP: datagrams are read and answered in batches; each reply leaves from the address that was asked. */
+/* UDP: datagrams are read and answered in batches; each reply leaves from the address that was
+ * asked. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <stdlib.h>
@@ -33,7 +34,8 @@ static __thread struct {
     uint8_t control[LUNA_BATCH][CONTROL];
 } io;
 
-/* Sending has its own: a full batch is answered while the rest of what was received still waits in io. */
+/* Sending has its own: a full batch is answered while the rest of what was received still waits in
+ * io. */
 static __thread struct {
     struct mmsghdr msg[LUNA_BATCH];
     struct iovec iov[LUNA_BATCH];
@@ -222,7 +224,8 @@ static void send_batch(luna_udp *u, unsigned n)
         if (r > 0) {
             sent += (unsigned)r;
         } else if (errno != EINTR) {
-            /* This one cannot be sent (no route, a full queue); the others can. The client asks again. */
+            /* This one cannot be sent (no route, a full queue); the others can. The client asks
+             * again. */
             u->w->metrics[u->error_series]++;
             sent++;
         }

@@ -42,10 +42,10 @@ void luna_turn_begin(luna_worker *w)
 }
 
 /* One entry into a generation's Lua: its new queries and those whose wait is over. */
-static void enter(luna_seat *seat, uint64_t now)
+static void enter(luna_seat *seat, luna_worker *w)
 {
     lua_State *L = seat->L;
-    seat->state.now = now;
+    seat->state.now = w->now;
     lua_pushvalue(L, 1);
     if (lua_pcall(L, 0, 0, 0)) {
         /* Handlers run under pcall inside; what arrives here is the runtime itself, or memory. */
@@ -55,32 +55,39 @@ static void enter(luna_seat *seat, uint64_t now)
                          text ? text : "no message");
         luna_log(&seat->state, LUNA_ERROR, line, (size_t)(n < 511 ? n : 511));
         lua_pop(L, 1);
+        seat->state.woken_len = 0;
         for (unsigned i = 0; i < seat->state.batch_len; i++) {
-            luna_slot *slot = luna_slot_of(seat->batch[i]);
+            luna_slot *slot = luna_slot_at(w->slab, seat->batch[i]);
             if (slot->use == SLOT_SERVING)
                 luna_query_finish(&slot->q, 2);
         }
     }
     seat->state.batch_len = 0;
-    seat->state.woken_len = 0;
+}
+
+static bool enter_all(luna_worker *w)
+{
+    struct luna_turn *t = w->turn;
+    bool entered = false;
+    for (unsigned i = 0; i < t->nheld; i++) {
+        luna_seat *seat = &t->held[i]->seats[w->index];
+        if (seat->state.batch_len || seat->state.woken_len) {
+            enter(seat, w);
+            entered = true;
+        }
+    }
+    return entered;
 }
 
 void luna_turn_end(luna_worker *w)
 {
-    struct luna_turn *t = w->turn;
-    for (int again = 1; again;) {
-        again = 0;
-        for (unsigned i = 0; i < t->nheld; i++) {
-            luna_seat *seat = &t->held[i]->seats[w->index];
-            if (seat->state.batch_len || seat->state.woken_len) {
-                enter(seat, w->now);
-                again = 1;
-            }
-        }
-    }
-    luna_udp_flush(w);
-    luna_tcp_flush(w);
-    luna_upstreams_flush(w->upstreams);
+    /* Sending may fail and wake who waits for it, and a handler may wake another's: until nobody
+     * has anything left. */
+    do {
+        luna_udp_flush(w);
+        luna_tcp_flush(w);
+        luna_upstreams_flush(w->upstreams);
+    } while (enter_all(w));
 }
 
 static void turn_check(uv_check_t *h)
@@ -166,7 +173,7 @@ void luna_wake(luna_query *q, int result)
 {
     luna_seat *seat = &q->generation->seats[q->worker->index];
     q->wait = result;
-    seat->woken[seat->state.woken_len++] = q;
+    seat->woken[seat->state.woken_len++] = q->index;
 }
 
 struct remote_wake {
@@ -244,7 +251,7 @@ void luna_worker_submit(luna_worker *w, luna_listener *l, luna_slot *slot)
     q->generation = g;
     luna_seat *seat = &g->seats[w->index];
     seat->held++;
-    seat->batch[seat->state.batch_len++] = q;
+    seat->batch[seat->state.batch_len++] = q->index;
     if (++t->since_recent >= 64)
         remember(t, l, q);
     if (seat->state.batch_len == LUNA_BATCH)
@@ -280,7 +287,7 @@ void luna_generation_take_over(luna_generation *g, luna_worker *w)
         luna_seat *seat = &g->seats[w->index];
         seat->current = true;
         t->held[t->nheld++] = g;
-        enter(seat, w->now); /* what setup spawned begins */
+        enter(seat, w); /* what setup spawned begins */
     }
 }
 
@@ -365,7 +372,7 @@ int luna_workers_start(unsigned n)
         if (pthread_create(&workers[i]->turn->thread, NULL, run, workers[i]))
             return LUNA_E_SYSTEM;
         char name[16];
-        snprintf(name, sizeof name, "worker-%u", i);
+        snprintf(name, sizeof name, "worker-%u", i & 0xff);
         pthread_setname_np(workers[i]->turn->thread, name);
         workers[i]->turn->with_thread = true;
     }
