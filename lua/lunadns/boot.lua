@@ -279,6 +279,12 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   return function() made.entry() end
 end
 
+--- Serves the batch without starting what setup spawned, and forgets the worker it came from: for warming.
+function boot.core_warm()
+  made_here.runner.entry()
+  made_here.runner.reset()
+end
+
 function boot.core_fingerprint(conf, text, port)
   return boot.fingerprint { conf = conf, text = text, port = port }
 end

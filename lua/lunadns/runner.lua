@@ -118,6 +118,11 @@ function runner.new(state, chains, on_error)
     drive(take())
   end
 
+  --- Forgets slots and who waits in them: the worker that the state belongs to changes after warming.
+  function self.reset()
+    parked, refs, waiting, cursor = {}, {}, 0, 0
+  end
+
   function self.parked() return waiting end
 
   return self

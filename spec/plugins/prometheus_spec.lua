@@ -65,6 +65,18 @@ describe("prometheus", function()
     grows('plugin="",rcode="SERVFAIL",zone="."', "nothing.example.org. A")
   end)
 
+  it("tells the plugins of one block apart", function()
+    local own = t.server("two.example {\n prometheus\n hosts /nonexistent {\n 192.0.2.1 a.two.example\n fallthrough\n"
+      .. " }\n whoami\n}")
+    local function wrote(name, question)
+      local wanted = ('coredns_dns_responses_total{plugin="%s",rcode="NOERROR",zone="two.example."}'):format(name)
+      assert.equal(1, growth(own, wanted, function() own:query(question) end), name)
+    end
+    wrote("hosts", "a.two.example. A")
+    wrote("whoami", "b.two.example. A")
+    wrote("hosts", "a.two.example. A")
+  end)
+
   it("counts DNSSEC queries", function()
     local wanted = 'coredns_dns_do_requests_total{server="dns://:53",view="",zone="."}'
     assert.equal(1, growth(s, wanted, function() s:query("www.example.org. A", { ["do"] = true, edns = 1232 }) end))

@@ -1,4 +1,5 @@
-/* Files that are part of the binary: lua/, plugins/ and the boundary's declarations. Written at build by src/embed.lua. */
+/* Files that are part of the binary: lua/, plugins/ and the boundary's declarations. Written at
+ * build by src/embed.lua. */
 #ifndef LUNA_EMBEDDED_H
 #define LUNA_EMBEDDED_H
 #include <stddef.h>

@@ -130,9 +130,6 @@ luna_generation *luna_generation_load(const luna_source *source, char *err, size
         g->open_seats = n;
         return g;
     }
-    for (unsigned i = 0; i < n; i++)
-        if (g->seats[i].L)
-            luna_seat_end(g, &g->seats[i]);
     luna_generation_free(g);
     return NULL;
 }
@@ -172,9 +169,6 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
         if (slot->use == SLOT_OWN && slot->q.generation == g)
             luna_slot_release(slot);
     }
-    if (seat->L)
-        close_lua(seat->L);
-    seat->L = NULL;
     __atomic_sub_fetch(&g->open_seats, 1, __ATOMIC_ACQ_REL);
 }
 
@@ -191,8 +185,11 @@ void luna_generation_free(luna_generation *g)
         luna_endpoint_close(g->endpoints[i].endpoint, g->endpoints[i].kind);
     if (g->control)
         close_lua(g->control);
-    for (unsigned i = 0; i < g->nseats; i++)
+    for (unsigned i = 0; i < g->nseats; i++) {
+        if (g->seats[i].L)
+            close_lua(g->seats[i].L);
         free(g->seats[i].woken);
+    }
     free(g->seats);
     free(g->banner);
     free(g);

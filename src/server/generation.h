@@ -1,5 +1,6 @@
-/* A generation: one loaded Corefile, with its routing and, for each worker, a Lua state. A reload makes the next one; queries in
- * flight finish in the one that began them, and it ends with the last of them. */
+/* A generation: one loaded Corefile, with its routing and, for each worker, a Lua state. A reload
+ * makes the next one; queries in flight finish in the one that began them, and it ends with the
+ * last of them. */
 #ifndef LUNA_GENERATION_H
 #define LUNA_GENERATION_H
 #include <lua.h>
@@ -8,7 +9,8 @@
 #include "router.h"
 #include "../http/http.h"
 
-/* What one worker keeps for one generation. Only that worker touches it once the generation serves. */
+/* What one worker keeps for one generation. Only that worker touches it once the generation serves.
+ */
 typedef struct luna_seat {
     lua_State *L; /* the entry function is at stack index 1 */
     luna_state state;
@@ -55,14 +57,17 @@ typedef struct luna_source {
 
 /* An empty generation for these workers. */
 luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool offline);
-/* Reads the Corefile, sets up every plugin for every worker and opens what listens. NULL when anything fails: the text is in err and
- * nothing has changed. Waits, allocates; main thread. */
+/* Reads the Corefile, sets up every plugin for every worker and opens what listens. NULL when
+ * anything fails: the text is in err and nothing has changed. Waits, allocates; main thread. */
 luna_generation *luna_generation_load(const luna_source *source, char *err, size_t err_len);
 /* Ends a generation that no worker uses. Main thread. */
 void luna_generation_free(luna_generation *g);
-/* SHA-512 of what the source says now, to compare with g->watched; out holds 129. Returns 0, or -1 when the state is broken. Main thread. */
+/* SHA-512 of what the source says now, to compare with g->watched; out holds 129. Returns 0, or -1
+ * when the state is broken. Main thread. */
 int luna_generation_watch(luna_generation *g, const luna_source *source, char *out);
-/* Closes the Lua state of a seat and gives back the queries that its plugins asked for themselves. */
+/* A seat's worker is done with it: gives back the queries that its plugins asked for themselves.
+ * The Lua state is closed with the generation, off the workers, because that takes time which
+ * clients would wait. */
 void luna_seat_end(luna_generation *g, luna_seat *seat);
 
 /* A client's query less. */

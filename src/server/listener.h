@@ -1,5 +1,6 @@
-/* A listener: an address and port that the process serves over UDP and TCP. It belongs to the process: a reload that keeps the address
- * keeps its sockets. Each worker has its own sockets on it (SO_REUSEPORT). */
+/* A listener: an address and port that the process serves over UDP and TCP. It belongs to the
+ * process: a reload that keeps the address keeps its sockets. Each worker has its own sockets on it
+ * (SO_REUSEPORT). */
 #ifndef LUNA_LISTENER_H
 #define LUNA_LISTENER_H
 #include "slab.h"
@@ -17,24 +18,29 @@ typedef struct luna_timeouts {
 
 typedef struct luna_listener {
     unsigned index;
-    luna_addr addr; /* family 0 = all addresses of both families: two sockets a worker and transport */
+    luna_addr
+        addr; /* family 0 = all addresses of both families: two sockets a worker and transport */
     luna_timeouts timeouts;
-    unsigned users;     /* generations; main thread */
-    bool started;       /* workers watch its sockets */
-    luna_udp **udp;     /* [2 * worker + (0 = IPv4, 1 = IPv6)], NULL when there is none */
+    unsigned users; /* generations; main thread */
+    bool started;   /* workers watch its sockets */
+    luna_udp **udp; /* [2 * worker + (0 = IPv4, 1 = IPv6)], NULL when there is none */
     luna_tcp **tcp;
 } luna_listener;
 
-/* Finds or opens the listener of an address (all its sockets are bound and listening when it returns). NULL with a text in err:
- * address in use, no permission, no such address. Main thread. */
-luna_listener *luna_listener_open(const luna_addr *addr, const luna_timeouts *t, char *err, size_t err_len);
-/* One generation less uses it; the last one closes it: each worker reads what has arrived, then stops. */
+/* Finds or opens the listener of an address (all its sockets are bound and listening when it
+ * returns). NULL with a text in err: address in use, no permission, no such address. Main thread.
+ */
+luna_listener *luna_listener_open(const luna_addr *addr, const luna_timeouts *t, char *err,
+                                  size_t err_len);
+/* One generation less uses it; the last one closes it: each worker reads what has arrived, then
+ * stops. */
 void luna_listener_close(luna_listener *l);
 /* Workers begin to read. From the worker's thread. */
 void luna_listener_start(luna_listener *l, luna_worker *w);
 void luna_listener_stop(luna_listener *l, luna_worker *w);
 
-/* Sockets: non-blocking, SO_REUSEPORT, replies can name their source address. Returns fd or -1 with errno. */
+/* Sockets: non-blocking, SO_REUSEPORT, replies can name their source address. Returns fd or -1 with
+ * errno. */
 int luna_socket_bind(const luna_addr *addr, int type);
 
 luna_udp *luna_udp_new(luna_listener *l, luna_worker *w, int fd);
@@ -46,15 +52,18 @@ void luna_udp_reply(luna_udp *u, luna_slot *slot);
 
 luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd);
 void luna_tcp_start(luna_tcp *t);
-/* Stops accepting, lets queries in flight be answered, closes idle connections; frees itself after the last. */
+/* Stops accepting, lets queries in flight be answered, closes idle connections; frees itself after
+ * the last. */
 void luna_tcp_stop(luna_tcp *t);
-/* Queues the reply of a slot on its connection; written at the end of the turn. Takes the slot over. */
+/* Queues the reply of a slot on its connection; written at the end of the turn. Takes the slot
+ * over. */
 void luna_tcp_reply(luna_slot *slot);
 /* Connections that serve something: for the drain at the end. */
 unsigned luna_tcp_busy(const luna_worker *w);
 
-/* A packet has been read into slot->q (packet, packet_len, transport, client, local, peer): it is parsed, routed and joins the
- * worker's batch, or its error reply is queued. Takes the slot over. src/server/worker.c */
+/* A packet has been read into slot->q (packet, packet_len, transport, client, local, peer): it is
+ * parsed, routed and joins the worker's batch, or its error reply is queued. Takes the slot over.
+ * src/server/worker.c */
 void luna_worker_submit(luna_worker *w, luna_listener *l, luna_slot *slot);
 /* At the end of a turn. */
 void luna_udp_flush(luna_worker *w);

@@ -8,16 +8,18 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
+#include <urcu-qsbr.h>
 #include "../observe/observe.h"
 #include "turn.h"
+#include "warm.h"
 
-enum { GRACE_SECONDS = 5, ERR_LEN = 2048 };
+enum { GRACE_SECONDS = 5, STUCK_SECONDS = 5, ERR_LEN = 2048 };
 
 static struct {
     const luna_options *options;
     uv_loop_t loop;
     uv_signal_t term, interrupt, quit, usr1, usr2;
-    uv_timer_t poll, sweep, lameduck;
+    uv_timer_t poll, sweep, lameduck, watchdog;
     luna_generation *current;
     luna_generation *old[LUNA_GENERATIONS_MAX]; /* still answering what they began */
     unsigned nold;
@@ -104,6 +106,7 @@ static bool reload(char *err)
     luna_generation *g = luna_generation_load(&process.options->source, err, ERR_LEN);
     if (!g)
         return false;
+    luna_generation_warm(g, luna_questions_recent());
     luna_generation *before = process.current;
     process.current = g;
     luna_log_debug(g->debug);
@@ -151,6 +154,30 @@ static void poll_due(uv_timer_t *t)
         say(LUNA_ERROR, "plugin/reload: Corefile changed but reload failed: %s", err);
         luna_counter_add(process.failed_series, 1);
     }
+}
+
+/* A worker that does not come back to its loop answers nobody: /health says so, and the pod is
+ * started anew. */
+static void watch(uv_timer_t *t)
+{
+    static bool stuck;
+    bool now_stuck = false;
+    uint64_t now = luna_clock();
+    (void)t;
+    for (unsigned i = 0; i < luna_worker_count(); i++) {
+        uint64_t since = __atomic_load_n(&luna_worker_at(i)->turn->busy_since, __ATOMIC_RELAXED);
+        if (!since || now < since + STUCK_SECONDS * 1000000000ull)
+            continue;
+        now_stuck = true;
+        if (!stuck)
+            say(LUNA_ERROR,
+                "worker %u has not come back to its loop for %d s: a plugin does not return; "
+                "/health fails until it does",
+                i, STUCK_SECONDS);
+    }
+    if (stuck != now_stuck)
+        luna_health_set_stuck(now_stuck);
+    stuck = now_stuck;
 }
 
 static void finish(uv_timer_t *t)
@@ -286,16 +313,21 @@ int luna_process_run(const luna_options *options)
     uv_timer_init(&process.loop, &process.poll);
     uv_timer_init(&process.loop, &process.sweep);
     uv_timer_init(&process.loop, &process.lameduck);
-    /* Before the first answer: whoever sees that may send a signal at once. They are handled when the loop runs. */
+    /* Before the first answer: whoever sees that may send a signal at once. They are handled when
+     * the loop runs. */
     watch_signal(&process.term, on_term, SIGTERM);
     watch_signal(&process.interrupt, on_interrupt, SIGINT);
     watch_signal(&process.quit, on_quit, SIGQUIT);
     watch_signal(&process.usr1, on_usr1, SIGUSR1);
     watch_signal(&process.usr2, on_usr2, SIGUSR2);
     declare_metrics();
+    rcu_register_thread();
+    rcu_thread_offline();
     if (start())
         return 1;
     schedule_poll(process.current);
+    uv_timer_init(&process.loop, &process.watchdog);
+    uv_timer_start(&process.watchdog, watch, 1000, 1000);
     uv_run(&process.loop, UV_RUN_DEFAULT);
 
     /* Listeners stop first, so that what is in flight is all there will be. */

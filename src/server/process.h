@@ -10,7 +10,8 @@ typedef struct luna_options {
     bool quiet;
 } luna_options;
 
-/* Serves until a signal ends it. Returns the exit code; a start that fails has printed why to stderr. */
+/* Serves until a signal ends it. Returns the exit code; a start that fails has printed why to
+ * stderr. */
 int luna_process_run(const luna_options *options);
 /* CPUs this process may use: affinity, cgroup quota, GOMAXPROCS. At least 1. */
 unsigned luna_cpu_count(void);

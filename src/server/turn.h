@@ -1,5 +1,5 @@
-/* What the files of src/server share of a worker's loop. A turn is one iteration: what arrived is read into the batch, Lua is entered
- * once for it, replies and upstream packets leave together. */
+/* What the files of src/server share of a worker's loop. A turn is one iteration: what arrived is
+ * read into the batch, Lua is entered once for it, replies and upstream packets leave together. */
 #ifndef LUNA_TURN_H
 #define LUNA_TURN_H
 #include <pthread.h>
@@ -22,7 +22,7 @@ struct luna_turn {
     uv_timer_t tick;
     pthread_mutex_t mail_lock;
     luna_post *mail, **mail_end;
-    bool online;   /* counted as an RCU reader: between poll's first callback and the next prepare */
+    bool online; /* counted as an RCU reader: between poll's first callback and the next prepare */
     bool stopping; /* leaves the loop once nothing is in flight */
     uint64_t stop_at;
     uint64_t busy_since; /* atomic; 0 = waiting for events. For the watchdog */
@@ -42,7 +42,8 @@ struct luna_turn {
     bool with_thread;
 };
 
-/* Makes a worker without a thread (luna_worker_run gives it one). NULL when memory or descriptors lack. */
+/* Makes a worker without a thread (luna_worker_run gives it one). NULL when memory or descriptors
+ * lack. */
 luna_worker *luna_worker_new(unsigned index, bool offline);
 void luna_worker_free(luna_worker *w);
 /* Starts all of n workers' threads. Returns 0 or LUNA_E_SYSTEM. */
