@@ -242,8 +242,10 @@ local function banner(blocks)
   for _, block in ipairs(blocks) do
     for _, key in ipairs(block.keys) do
       local scheme = key.scheme == "dns" and "" or key.scheme .. "://"
-      local binds = block.settings.binds and " on " .. table.concat(block.settings.binds, " ") or ""
-      lines[#lines + 1] = ("%s%s:%d%s"):format(scheme, key.zone, key.port, binds)
+      for _, bind in ipairs(block.settings.binds or { "" }) do
+        local on = bind ~= "" and " on " .. bind or ""
+        lines[#lines + 1] = ("%s%s:%d%s"):format(scheme, key.zone, key.port, on)
+      end
     end
   end
   lines[#lines + 1] = ffi.string(C.luna_version())

@@ -59,11 +59,6 @@ class Zones(Case):
         self.assertEqual(upstream.asked("sub.test.", "DS"), 1)
         s.stop()
 
-    def test_key_without_zone_is_the_root(self):
-        s = self.server(block(":{port}", "192.0.2.1 www.test"))
-        self.assertEqual(s.query("www.test").values(), ["192.0.2.1"])
-        s.stop()
-
     def test_zone_in_upper_case_and_with_final_dot(self):
         s = self.server(block("EXAMPLE.test.:{port}", "192.0.2.1 www.example.test"))
         self.assertEqual(s.query("www.example.test").values(), ["192.0.2.1"])
@@ -105,14 +100,11 @@ class Keys(Case):
         s.stop()
 
     def test_reverse_zones_from_networks(self):
-        s = self.server(block("10.1.0.0/16:{port}", "10.1.2.3 sixteen.test") +
-                        block("172.16.0.0/15:{port}", "172.17.2.3 fifteen.test") +
-                        block("2001:db8::/32:{port}", "2001:db8::1 six.test"))
-        self.assertEqual(s.short("-x", "10.1.2.3"), ["sixteen.test."])
-        self.assertEqual(s.short("-x", "172.17.2.3"), ["fifteen.test."])
-        self.assertEqual(s.short("-x", "2001:db8::1"), ["six.test."])
-        self.assertEqual(s.query("3.2.2.10.in-addr.arpa", "PTR").rcode, "REFUSED")
-        self.assertEqual(s.query("3.2.18.172.in-addr.arpa", "PTR").rcode, "REFUSED")
+        s = self.server("10.1.0.0/16:{port} 172.16.0.0/15:{port} 192.0.2.0/26:{port} 2001:db8::/32:{port} {\n whoami\n}\n")
+        for address in ("10.1.2.3", "172.16.2.3", "172.17.2.3", "192.0.2.63", "2001:db8::1"):
+            self.assertIn("status: NOERROR", s.dig("-x", address), address)
+        for address in ("10.2.2.3", "172.18.2.3", "192.0.2.64", "2001:db9::1"):
+            self.assertIn("status: REFUSED", s.dig("-x", address), address)
         self.assertIn(f"16.172.in-addr.arpa.:{s.port}\n", s.out)
         self.assertIn(f"17.172.in-addr.arpa.:{s.port}\n", s.out)
         s.stop()
@@ -127,9 +119,6 @@ class Keys(Case):
             with self.subTest(scheme):
                 self.refused(f"{scheme}://.:{{port}} {{\n whoami\n}}\n", rf"{scheme}")
 
-    def test_unknown_scheme(self):
-        self.refused("banana://a.test:{port} {\n whoami\n}\n", "banana")
-
     def test_duplicate_zone(self):
         self.refused("a.test:{port} {\n whoami\n}\nA.test:{port} {\n whoami\n}\n",
                      r"cannot serve dns://a\.test\.:\d+ - it is already defined")
@@ -139,10 +128,10 @@ class Keys(Case):
 
     def test_bound_beside_unbound(self):
         self.refused("a.test:{port} {\n whoami\n}\na.test:{port} {\n bind 127.0.0.1\n whoami\n}\n",
-                     r"cannot serve dns://a\.test\.:\d+ - zone overlap listener capacity with")
+                     r"cannot serve dns://a\.test\.:\d+.* - zone overlap listener capacity with dns://a\.test\.:")
 
     def test_bad_keys(self):
-        for key in ("a.test:", "a.test:banana", "a..test:{port}", "10.0.0.0/33:{port}", "x" * 64 + ".test:{port}"):
+        for key in ("a.test:", ":{port}", "a..test:{port}", "x" * 64 + ".test:{port}"):
             with self.subTest(key):
                 self.refused(f"{key} {{\n whoami\n}}\n", ".")
 
@@ -228,7 +217,7 @@ class Addresses(Case):
         for address in ("127.0.0.2", "127.0.0.3", "127.0.0.4"):
             for transport in ("udp", "tcp"):
                 self.assertEqual(s.query("a.test", transport=transport, address=address).values(), ["192.0.2.1"])
-        self.assertIn(f".:{s.port} on 127.0.0.2 127.0.0.3 127.0.0.4\n", s.out)
+        self.assertIn("".join(f".:{s.port} on 127.0.0.{i}\n" for i in (2, 3, 4)), s.out)
         s.stop()
 
     def test_bind_by_interface_name(self):

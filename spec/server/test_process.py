@@ -371,7 +371,6 @@ class FailingStart(Case):
 
     def test_unbalanced_braces(self):
         self.assertRegex(self.broken(".:{port} {\n whoami\n"), r"Corefile:\d+ - .*(Unexpected|EOF)")
-        self.assertRegex(self.broken(".:{port} {\n hosts {\n ttl 5\n}\n"), r"Corefile:\d+ - .*(Unexpected|EOF)")
         self.assertRegex(self.broken(".:{port} {\n whoami\n}\na.test, {\n whoami\n}\n"),
                          r"Corefile:4 - .*Expected another address but had '{'")
 

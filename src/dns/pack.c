@@ -5,19 +5,6 @@
  * would else get long replies. */
 #include "wire.h"
 
-static __thread uint8_t scratch[LUNA_MESSAGE_MAX + 1];
-static __thread luna_rr records[LUNA_RECORDS_MAX];
-
-uint8_t *luna_pack_scratch(void)
-{
-    return scratch;
-}
-
-luna_rr *luna_record_scratch(void)
-{
-    return records;
-}
-
 /* 1 when the name in the output at an offset is this lower-case wire name. What is in the output
  * was written here, so its pointers are good. */
 static int is_name_at(const luna_packer *p, uint32_t at, const uint8_t *lower)
@@ -214,6 +201,7 @@ uint32_t luna_message_pack(const uint8_t *message, uint32_t len, uint8_t *out, u
 int luna_reply_rebuild(luna_query *q, const luna_rr *list, uint32_t n)
 {
     luna_packer p;
+    uint8_t *scratch = luna_pack_scratch();
     int code = luna_pack_begin(&p, q->reply, q->reply_len, scratch, LUNA_MESSAGE_MAX, NULL);
     for (uint32_t i = 0; code == LUNA_OK && i < n; i++)
         code = luna_pack_record(&p, &list[i]);

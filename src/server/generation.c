@@ -174,6 +174,7 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
 
 void luna_generation_free(luna_generation *g)
 {
+    luna_ready_forget(g);
     for (unsigned i = 0; i < LUNA_LISTENERS_MAX; i++)
         luna_router_free(g->routers[i]);
     for (unsigned i = 0; i < g->nlisteners; i++)

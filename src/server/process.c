@@ -111,6 +111,7 @@ static bool reload(char *err)
     process.current = g;
     luna_log_debug(g->debug);
     luna_ready_set_continuous(g->ready_continuous);
+    luna_ready_take_over(g);
     luna_workers_each(take_over, g);
     process.old[process.nold++] = before;
     uv_timer_start(&process.sweep, sweep, 100, 100);
@@ -290,6 +291,7 @@ static int start(void)
         return 1;
     luna_log_debug(process.current->debug);
     luna_ready_set_continuous(process.current->ready_continuous);
+    luna_ready_take_over(process.current);
     if (luna_log_start(STDOUT_FILENO) || luna_workers_start(n)) {
         fprintf(stderr, "no threads for %u workers\n", n);
         return 1;

@@ -53,8 +53,11 @@ struct luna_tcp {
     int series; /* lunadns_tcp_evicted_total */
 };
 
-static __thread uint8_t in[READ_SIZE * 2];
-static __thread uint8_t out[OUT_SIZE];
+/* One set a worker: its connections take turns with it. */
+struct luna_tcp_io {
+    uint8_t in[READ_SIZE * 2];
+    uint8_t out[OUT_SIZE];
+};
 
 static void connection_event(uv_poll_t *p, int status, int events);
 
@@ -210,6 +213,7 @@ static void finish_if_done(luna_conn *c)
 
 static void read_more(luna_conn *c)
 {
+    uint8_t *in = c->t->w->turn->tcp_io->in;
     luna_timeouts *times = &c->t->l->timeouts;
     uint32_t before = c->part_len;
     if (before)
@@ -381,10 +385,14 @@ static void accept_more(uv_poll_t *p, int status, int events)
 
 luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd)
 {
+    if (!w->turn->tcp_io)
+        w->turn->tcp_io = malloc(sizeof *w->turn->tcp_io);
     luna_tcp *t = calloc(1, sizeof *t);
     struct rlimit files = {0};
-    if (!t)
+    if (!t || !w->turn->tcp_io) {
+        free(t);
         return NULL;
+    }
     t->fd = fd;
     t->w = w;
     t->l = l;
@@ -463,6 +471,7 @@ void luna_tcp_reply(luna_slot *slot)
 
 static void flush(luna_conn *c)
 {
+    uint8_t *out = c->t->w->turn->tcp_io->out;
     uint32_t len = 0;
     bool broken = c->closed;
     luna_slot *slot = c->head;

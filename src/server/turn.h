@@ -40,6 +40,8 @@ struct luna_turn {
     } recent[RECENT];
     unsigned nrecent, since_recent;
     bool with_thread;
+    struct luna_udp_io *udp_io; /* buffers of all its sockets; taken with the first one */
+    struct luna_tcp_io *tcp_io;
 };
 
 /* Makes a worker without a thread (luna_worker_run gives it one). NULL when memory or descriptors

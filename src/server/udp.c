@@ -25,23 +25,23 @@ struct luna_udp {
     int error_series;
 };
 
-/* One set a thread: sockets take turns with it. */
-static __thread struct {
-    uint8_t data[LUNA_BATCH][DATAGRAM];
-    struct mmsghdr msg[LUNA_BATCH];
-    struct iovec iov[LUNA_BATCH];
-    struct sockaddr_in6 peer[LUNA_BATCH];
-    uint8_t control[LUNA_BATCH][CONTROL];
-} io;
-
-/* Sending has its own: a full batch is answered while the rest of what was received still waits in
- * io. */
-static __thread struct {
-    struct mmsghdr msg[LUNA_BATCH];
-    struct iovec iov[LUNA_BATCH];
-    uint8_t control[LUNA_BATCH][CONTROL];
-    luna_slot *slot[LUNA_BATCH];
-} out;
+/* One set a worker: its sockets take turns with it. Sending has its own part: a full batch is
+ * answered while the rest of what was received still waits. */
+struct luna_udp_io {
+    struct {
+        uint8_t data[LUNA_BATCH][DATAGRAM];
+        struct mmsghdr msg[LUNA_BATCH];
+        struct iovec iov[LUNA_BATCH];
+        struct sockaddr_in6 peer[LUNA_BATCH];
+        uint8_t control[LUNA_BATCH][CONTROL];
+    } in;
+    struct {
+        struct mmsghdr msg[LUNA_BATCH];
+        struct iovec iov[LUNA_BATCH];
+        uint8_t control[LUNA_BATCH][CONTROL];
+        luna_slot *slot[LUNA_BATCH];
+    } out;
+};
 
 static void addr_from_peer(luna_addr *a, const struct sockaddr_in6 *peer)
 {
@@ -78,36 +78,38 @@ static void local_from_control(luna_addr *a, struct msghdr *m, uint16_t port)
 static void submit(luna_udp *u, unsigned i)
 {
     luna_worker *w = u->w;
-    uint32_t len = io.msg[i].msg_len;
+    struct luna_udp_io *io = w->turn->udp_io;
+    uint32_t len = io->in.msg[i].msg_len;
     luna_slot *slot = luna_slot_take(w->slab, len);
     if (!slot)
         return; /* shed; counted */
     luna_query *q = &slot->q;
-    memcpy(q->packet, io.data[i], len);
+    memcpy(q->packet, io->in.data[i], len);
     q->packet_len = len;
     q->transport = LUNA_UDP;
     q->core[LUNA_CORE_TRANSPORT] = u;
-    slot->peer = io.peer[i];
-    slot->peer_len = io.msg[i].msg_hdr.msg_namelen;
+    slot->peer = io->in.peer[i];
+    slot->peer_len = io->in.msg[i].msg_hdr.msg_namelen;
     addr_from_peer(&q->client, &slot->peer);
-    local_from_control(&q->local, &io.msg[i].msg_hdr, u->l->addr.port);
+    local_from_control(&q->local, &io->in.msg[i].msg_hdr, u->l->addr.port);
     luna_worker_submit(w, u->l, slot);
 }
 
 static unsigned receive(luna_udp *u)
 {
+    struct luna_udp_io *io = u->w->turn->udp_io;
     for (unsigned i = 0; i < LUNA_BATCH; i++) {
-        struct msghdr *m = &io.msg[i].msg_hdr;
-        io.iov[i] = (struct iovec){io.data[i], DATAGRAM};
-        m->msg_iov = &io.iov[i];
+        struct msghdr *m = &io->in.msg[i].msg_hdr;
+        io->in.iov[i] = (struct iovec){io->in.data[i], DATAGRAM};
+        m->msg_iov = &io->in.iov[i];
         m->msg_iovlen = 1;
-        m->msg_name = &io.peer[i];
-        m->msg_namelen = sizeof io.peer[i];
-        m->msg_control = io.control[i];
+        m->msg_name = &io->in.peer[i];
+        m->msg_namelen = sizeof io->in.peer[i];
+        m->msg_control = io->in.control[i];
         m->msg_controllen = CONTROL;
         m->msg_flags = 0;
     }
-    int n = recvmmsg(u->fd, io.msg, LUNA_BATCH, 0, NULL);
+    int n = recvmmsg(u->fd, io->in.msg, LUNA_BATCH, 0, NULL);
     if (n <= 0)
         return 0;
     for (int i = 0; i < n; i++)
@@ -127,6 +129,10 @@ static void readable(uv_poll_t *p, int status, int events)
 
 luna_udp *luna_udp_new(luna_listener *l, luna_worker *w, int fd)
 {
+    if (!w->turn->udp_io)
+        w->turn->udp_io = malloc(sizeof *w->turn->udp_io);
+    if (!w->turn->udp_io)
+        return NULL;
     luna_udp *u = calloc(1, sizeof *u);
     if (!u)
         return NULL;
@@ -218,9 +224,10 @@ static void set_source(struct msghdr *m, uint8_t *control, const luna_addr *loca
 
 static void send_batch(luna_udp *u, unsigned n)
 {
+    struct luna_udp_io *io = u->w->turn->udp_io;
     unsigned sent = 0;
     while (sent < n) {
-        int r = sendmmsg(u->fd, out.msg + sent, n - sent, 0);
+        int r = sendmmsg(u->fd, io->out.msg + sent, n - sent, 0);
         if (r > 0) {
             sent += (unsigned)r;
         } else if (errno != EINTR) {
@@ -231,11 +238,12 @@ static void send_batch(luna_udp *u, unsigned n)
         }
     }
     for (unsigned i = 0; i < n; i++)
-        luna_slot_release(out.slot[i]);
+        luna_slot_release(io->out.slot[i]);
 }
 
 static void flush(luna_udp *u)
 {
+    struct luna_udp_io *io = u->w->turn->udp_io;
     unsigned n = 0;
     luna_slot *slot = u->head;
     u->head = NULL;
@@ -243,15 +251,15 @@ static void flush(luna_udp *u)
     u->dirty = false;
     while (slot) {
         luna_slot *next = slot->next;
-        struct msghdr *m = &out.msg[n].msg_hdr;
-        out.slot[n] = slot;
-        out.iov[n] = (struct iovec){slot->q.reply, slot->q.reply_len};
-        m->msg_iov = &out.iov[n];
+        struct msghdr *m = &io->out.msg[n].msg_hdr;
+        io->out.slot[n] = slot;
+        io->out.iov[n] = (struct iovec){slot->q.reply, slot->q.reply_len};
+        m->msg_iov = &io->out.iov[n];
         m->msg_iovlen = 1;
         m->msg_name = &slot->peer;
         m->msg_namelen = slot->peer_len;
         m->msg_flags = 0;
-        set_source(m, out.control[n], &slot->q.local);
+        set_source(m, io->out.control[n], &slot->q.local);
         if (++n == LUNA_BATCH) {
             send_batch(u, n);
             n = 0;

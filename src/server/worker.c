@@ -349,6 +349,8 @@ void luna_worker_free(luna_worker *w)
     luna_slab_free(w->slab);
     luna_log_buffer_free(w->log);
     luna_metrics_page_free(w->metrics);
+    free(w->turn->udp_io);
+    free(w->turn->tcp_io);
     free(w->turn);
     free(w);
 }
