@@ -2,7 +2,7 @@
 # make run        installs what is missing, builds, serves examples/Corefile on port 1053
 # make test       installs what is missing, builds, passes every test
 # make lint       clang-format, luacheck
-# make sanitize   the whole-server tests and units under ASan+UBSan and TSan
+# make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
 # make bench      the table of figures
 
@@ -23,7 +23,7 @@ LUA = $(sort $(wildcard lua/*.lua lua/*/*.lua lua/*/*/*.lua plugins/*.lua plugin
 UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
 FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 
-.PHONY: all run test deps lint format units specs whole fuzz-seeds fuzz sanitize bench clean
+.PHONY: all run test deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
 $(BUILD)/core.cdef: src/core.h
@@ -79,6 +79,33 @@ $(BUILD)/fuzz/replay-%: spec/fuzz/fuzz_%.c spec/fuzz/replay.c $(OBJECTS)
 	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) -DLUNA_FUZZ_REPLAY -Isrc $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(UNIT_LIBS)
 
 fuzz-seeds: $(FUZZERS:%=$(BUILD)/fuzz/replay-%)
+
+# The same tests on instrumented builds; the figures they check mean nothing there, so time limits are wider.
+sanitize: sanitize-address sanitize-thread
+
+sanitize-address:
+	@$(MAKE) --no-print-directory BUILD=build/address CFLAGS="-O1 -g" \
+	  SANITIZE="-fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer" tested
+
+sanitize-thread:
+	@$(MAKE) --no-print-directory BUILD=build/thread CFLAGS="-O1 -g" SANITIZE="-fsanitize=thread" tested
+
+tested: all units
+	@LUNADNS_TIME_SCALE=4 TSAN_OPTIONS="suppressions=$(CURDIR)/spec/thread.suppressions" \
+	  BUILD=$(BUILD) ONLY="units seeds server" sh spec/run-all
+
+# Coverage-guided, with clang: SECONDS each, new inputs in build/fuzz/NAME.
+SECONDS ?= 30
+fuzz:
+	@$(MAKE) --no-print-directory CC=clang BUILD=build/fuzzers CFLAGS="-O1 -g" \
+	  SANITIZE="-fsanitize=fuzzer-no-link,address,undefined" fuzz-binaries
+	@for name in $(FUZZERS); do mkdir -p build/fuzz/$$name; \
+	  build/fuzzers/fuzz/$$name -max_total_time=$(SECONDS) build/fuzz/$$name spec/fuzz/seeds/$$name || exit 1; done
+
+fuzz-binaries: $(FUZZERS:%=$(BUILD)/fuzz/%)
+$(BUILD)/fuzz/%: spec/fuzz/fuzz_%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 $(CFLAGS) -fsanitize=fuzzer,address,undefined -Isrc $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(UNIT_LIBS)
 
 lint:
 	clang-format --dry-run --Werror $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])

@@ -1,4 +1,5 @@
---- Answers with the client's own address, port and transport: for finding out what a server sees.
+--- Answers with the client's own address, port and transport: for finding out what a server sees. As CoreDNS's plugin
+--- whoami.
 local ffi = require "ffi"
 local dns = require "dns"
 local C = ffi.C
@@ -6,6 +7,7 @@ local C = ffi.C
 return dns.plugin {
   name = "whoami",
   doc = "Answers with the client's address, port and transport in the additional section.",
+  many = "merge",
   options = {},
   setup = function()
     local owner = ffi.new("uint8_t[260]")
@@ -16,7 +18,8 @@ return dns.plugin {
       C.luna_reply_flags(q, C.LUNA_AA, 0)
       C.luna_reply_address(q, C.LUNA_ADDITIONAL, q.client, 0)
       local asked = q.packet + 12
-      if q.name_len <= 250 then
+      -- No room for five octets more: the name would be none.
+      if q.name_len <= C.LUNA_NAME_MAX - 5 then
         ffi.copy(owner, q.transport == C.LUNA_UDP and udp or tcp, 5)
         ffi.copy(owner + 5, asked, q.name_len)
         -- SRV, RFC 2782: priority and weight 0, the client's port, target ".".

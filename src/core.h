@@ -218,6 +218,44 @@ void luna_reply_set_ttl(luna_query *q, uint32_t ttl);
  * addresses and MX are shuffled when shuffle is 1. first, if not NULL, is asked... see
  * plugins/loadbalance.lua. Returns 0. */
 int luna_reply_round_robin(luna_query *q);
+
+/* A network: the first bits of an address of this family. */
+typedef struct luna_net {
+    uint8_t ip[16];
+    uint8_t family; /* 4, 6 */
+    uint8_t bits;   /* at most 32 or 128 */
+} luna_net;
+
+/* Orders the answer and additional sections as CoreDNS's loadbalance does with `prefer`: CNAME,
+ * addresses, MX, others; addresses of an earlier network before those of a later one, those of none
+ * last, each in the order they had. Only NOERROR replies that are no transfer. Returns 0. */
+int luna_reply_prefer(luna_query *q, const luna_net *nets, int n);
+
+/* Weights of addresses by owner name, for luna_reply_weighted. All who open the same key share one
+ * table (any state, any generation), empty at first. Released by luna_weights_close. NULL when
+ * there is no memory. Allocate, take a lock: for setup. */
+typedef struct luna_weights luna_weights;
+luna_weights *luna_weights_open(const char *key);
+void luna_weights_close(luna_weights *w);
+typedef struct luna_weight {
+    uint64_t owner; /* luna_name.hash */
+    luna_addr addr; /* the port does not matter */
+    uint32_t weight;
+    uint32_t pad;
+} luna_weight;
+/* Puts these n in the place of what the table holds; of an owner's equal addresses the first
+ * counts. For timers: allocates, does not wait; readers go on with the old ones until their turn
+ * ends. Returns 0 or LUNA_E_SPACE. */
+int luna_weights_set(luna_weights *w, const luna_weight *list, int n);
+/* Orders the answer and additional sections as CoreDNS's loadbalance, policy weighted: CNAME,
+ * others, addresses, MX; one address is drawn by weight (1 when it has none) and changes places
+ * with the first. Only NOERROR replies to A, AAAA and SRV questions. Returns 0. */
+int luna_reply_weighted(luna_query *q, const luna_weights *w);
+
+enum { LUNA_CLASS_SUCCESS = 1, LUNA_CLASS_DENIAL = 2, LUNA_CLASS_ERROR = 3 };
+/* The class of the reply as CoreDNS's plugin log has them: success (data, a referral), denial
+ * (NXDOMAIN, NODATA) or error (all else, no reply, transfers, NOTIFY). */
+int luna_reply_class(const luna_query *q);
 /* The reply in dig's presentation format (for tests, the log, debug). Allocates (ldns). Returns the
  * length. */
 int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_len);
@@ -243,6 +281,16 @@ void luna_query_finish(luna_query *q, int rcode);
 int luna_query_sleep(luna_query *q, uint64_t ns);
 /* Ends the process with a last log line: for plugin loop. */
 void luna_fatal(const char *message);
+/* A number that all states of the process share, by name: 0 when it is opened first, gone when it
+ * is released as often as it was opened. NULL without memory. Both allocate or free and take a
+ * lock: for setup. Read it through luna_shared_get. */
+uint64_t *luna_shared_counter(const char *key);
+void luna_shared_release(uint64_t *c);
+/* Adds n and returns the new value; sets it to n and returns the value before; reads it. Atomic,
+ * any thread. */
+uint64_t luna_shared_add(uint64_t *c, uint64_t n);
+uint64_t luna_shared_swap(uint64_t *c, uint64_t n);
+uint64_t luna_shared_get(const uint64_t *c);
 /* Nanoseconds on the monotonic clock, now: for measuring within a turn, where luna_state.now stands
  * still. Specs have a clock of their own, luna_state.now. */
 uint64_t luna_clock(void);

@@ -1,5 +1,7 @@
-/* The command: flags as CoreDNS has them (single or double dash, "=" or a space before the value). */
+/* The command: flags as CoreDNS has them (single or double dash, "=" or a space before the value).
+ */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,9 +87,22 @@ static const char *value_of(char **argv, int *i, const char *name, char *equals)
     exit(2);
 }
 
+/* A socket must not become descriptor 0, 1 or 2: what is printed would go to it. */
+static void hold_standard_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= 2);
+    if (fd > 2)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
+    hold_standard_descriptors();
     luna_options o = {.source = {.conf = NULL, .port = 53}};
+    char *text = NULL;
     for (int i = 1; i < argc; i++) {
         char *flag = argv[i];
         if (flag[0] != '-' || !flag[1]) {
@@ -104,12 +119,12 @@ int main(int argc, char **argv)
         if (!strcmp(name, "conf")) {
             o.source.conf = value_of(argv, &i, name, equals);
         } else if (!strcmp(name, "dns.port") || !strcmp(name, "p")) {
-            const char *text = value_of(argv, &i, name, equals);
+            const char *given = value_of(argv, &i, name, equals);
             char *end;
-            long port = strtol(text, &end, 10);
-            if (*end || end == text || port < 0 || port > 65535) {
+            long port = strtol(given, &end, 10);
+            if (*end || end == given || port < 0 || port > 65535) {
                 fprintf(stderr, "invalid value \"%s\" for flag -%s: expected a port, 0 to 65535\n",
-                        text, name);
+                        given, name);
                 return 2;
             }
             o.source.port = (uint16_t)port;
@@ -130,7 +145,7 @@ int main(int argc, char **argv)
         }
     }
     if (o.source.conf && !strcmp(o.source.conf, "stdin")) {
-        char *text = read_all(stdin, &o.source.text_len);
+        text = read_all(stdin, &o.source.text_len);
         o.source.text = text;
     } else if (o.source.conf) {
         if (access(o.source.conf, R_OK)) {
@@ -144,5 +159,7 @@ int main(int argc, char **argv)
         o.source.conf = "(default)";
         o.source.text = "";
     }
-    return luna_process_run(&o);
+    int code = luna_process_run(&o);
+    free(text);
+    return code;
 }

@@ -6,10 +6,38 @@ local C = boundary.C
 local query = {}
 local q = {}
 
---- 1 name below or at a zone.
----@param zone ffi.cdata* luna_name, of dns.name
+-- Options are text; what they mean to the core is looked up by that text, once made.
+local names, addresses = {}, {}
+
+local function name_of(text)
+  local name = names[text]
+  if not name then
+    local err
+    name, err = boundary.name(text)
+    if not name then error(err, 3) end
+    names[text] = name
+  end
+  return name
+end
+
+local function address_of(text)
+  local address = addresses[text]
+  if not address then
+    local err
+    address, err = boundary.addr(text)
+    if not address then error(err, 3) end
+    addresses[text] = address
+  end
+  return address
+end
+
+--- Whether the question is for a zone or below it.
+---@param zone string|ffi.cdata* "example.org.", or a luna_name of dns.name
 ---@return boolean
-function q:under(zone) return C.luna_query_under(self, zone) ~= 0 end
+function q:under(zone)
+  if type(zone) == "string" then zone = name_of(zone) end
+  return C.luna_query_under(self, zone) ~= 0
+end
 
 ---@param qtype integer
 ---@return boolean
@@ -27,12 +55,15 @@ function q:answer(rcode)
   return rcode
 end
 
---- Adds one record to the answer from an address (luna_addr).
+--- Answers an A or AAAA question with an address of its family; other questions get an empty answer. AA is set.
+---@param addr string|ffi.cdata* "192.0.2.1", or a luna_addr of dns.addr
+---@param ttl integer seconds
 ---@return integer rcode NOERROR
 function q:answer_address(addr, ttl)
+  if type(addr) == "string" then addr = address_of(addr) end
   if self.reply_len == 0 then C.luna_reply_start(self, 0) end
   C.luna_reply_flags(self, C.LUNA_AA, 0)
-  C.luna_reply_address(self, C.LUNA_ANSWER, addr, ttl)
+  if self.qtype == (addr.family == 4 and 1 or 28) then C.luna_reply_address(self, C.LUNA_ANSWER, addr, ttl) end
   return 0
 end
 

@@ -1,10 +1,35 @@
 local t = require "dns.test"
+
 describe("whoami", function()
-  local s = t.server ". {\n whoami\n }"
-  it("answers with the client", function()
+  local s
+  setup(function() s = t.server ". {\n whoami\n}" end)
+
+  it("answers with the client's address, port and transport", function()
     local r = s:query "Example.org. A"
     assert.rcode("NOERROR", r)
+    assert.is_true(r.flags.aa)
+    assert.same({}, r.answer)
     assert.same({ "Example.org. 0 IN A 10.240.0.1", "_udp.Example.org. 0 IN SRV 0 0 40212 ." }, r.additional)
   end)
-  it("is hot", function() assert.hot(s, { "example.org. A", "x.example.org. A" }) end)
+  it("knows TCP and IPv6", function()
+    local r = s:query("example.org. MX", { transport = "tcp", client = "[2001:db8::7]:5300" })
+    assert.same({ "example.org. 0 IN AAAA 2001:db8::7", "_tcp.example.org. 0 IN SRV 0 0 5300 ." }, r.additional)
+  end)
+  it("answers for the root", function()
+    assert.same({ ". 0 IN A 10.240.0.1", "_udp. 0 IN SRV 0 0 40212 ." }, s:query(". NS").additional)
+  end)
+  it("leaves the transport out of a name that is too long for it", function()
+    local label = ("a"):rep(61) .. "."
+    local longest = label:rep(4)
+    assert.equal(2, #s:query(("a"):rep(59) .. "." .. label:rep(3) .. " A").additional)
+    assert.equal(1, #s:query(longest .. "b. A").additional)
+  end)
+  it("may stand there twice, but takes no argument", function()
+    assert.rcode("NOERROR", t.server(". {\n whoami\n whoami\n}"):query "example.org. A")
+    assert.corefile_error("Corefile:2: whoami: Wrong argument count", ". {\n whoami example.org\n}")
+    assert.corefile_error("unknown property 'who'; whoami takes no options", ". {\n whoami {\n who\n }\n}")
+  end)
+  it("stays compiled and allocates nothing", function()
+    assert.hot(s, { "example.org. A", "x.example.org. A" })
+  end)
 end)

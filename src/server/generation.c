@@ -172,16 +172,22 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
     __atomic_sub_fetch(&g->open_seats, 1, __ATOMIC_ACQ_REL);
 }
 
-void luna_generation_free(luna_generation *g)
+void luna_generation_close_listeners(luna_generation *g)
 {
-    luna_ready_forget(g);
-    for (unsigned i = 0; i < LUNA_LISTENERS_MAX; i++)
-        luna_router_free(g->routers[i]);
     for (unsigned i = 0; i < g->nlisteners; i++)
         if (!g->offline)
             luna_listener_close(g->listeners[i]);
         else
             free(g->listeners[i]);
+    g->nlisteners = 0;
+}
+
+void luna_generation_free(luna_generation *g)
+{
+    luna_ready_forget(g);
+    for (unsigned i = 0; i < LUNA_LISTENERS_MAX; i++)
+        luna_router_free(g->routers[i]);
+    luna_generation_close_listeners(g);
     for (unsigned i = 0; i < g->nendpoints; i++)
         luna_endpoint_close(g->endpoints[i].endpoint, g->endpoints[i].kind);
     if (g->control)

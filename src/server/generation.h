@@ -60,6 +60,8 @@ luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool off
 /* Reads the Corefile, sets up every plugin for every worker and opens what listens. NULL when
  * anything fails: the text is in err and nothing has changed. Waits, allocates; main thread. */
 luna_generation *luna_generation_load(const luna_source *source, char *err, size_t err_len);
+/* It needs its listeners no longer: those that no other generation uses stop. Main thread. */
+void luna_generation_close_listeners(luna_generation *g);
 /* Ends a generation that no worker uses. Main thread. */
 void luna_generation_free(luna_generation *g);
 /* SHA-512 of what the source says now, to compare with g->watched; out holds 129. Returns 0, or -1

@@ -98,6 +98,7 @@ static void sweep(uv_timer_t *t)
 /* Makes the next generation and lets it take over; on failure all stays as it is. */
 static bool reload(char *err)
 {
+    sweep(&process.sweep); /* reloads faster than its timer would put it off for ever */
     if (process.nold == LUNA_GENERATIONS_MAX - 2) {
         snprintf(err, ERR_LEN, "%u earlier configurations still answer queries; try again later",
                  process.nold);
@@ -333,12 +334,13 @@ int luna_process_run(const luna_options *options)
     uv_run(&process.loop, UV_RUN_DEFAULT);
 
     /* Listeners stop first, so that what is in flight is all there will be. */
+    process.old[process.nold++] = process.current;
     for (unsigned i = 0; i < process.nold; i++)
-        for (unsigned k = 0; k < process.old[i]->nlisteners; k++)
-            luna_listener_close(process.old[i]->listeners[k]);
-    for (unsigned k = 0; k < process.current->nlisteners; k++)
-        luna_listener_close(process.current->listeners[k]);
+        luna_generation_close_listeners(process.old[i]);
     luna_workers_stop(GRACE_SECONDS * 1000000000ull);
+    for (unsigned i = 0; i < process.nold; i++)
+        luna_generation_free(process.old[i]);
+    luna_workers_free();
     luna_log_stop();
     if (options->pidfile)
         unlink(options->pidfile);

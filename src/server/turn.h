@@ -52,6 +52,8 @@ void luna_worker_free(luna_worker *w);
 int luna_workers_start(unsigned n);
 /* Ends them: in-flight queries are answered for at most grace ns. */
 void luna_workers_stop(uint64_t grace);
+/* Frees them, once stopped and when no generation is left. */
+void luna_workers_free(void);
 /* Called first by every event callback: the worker is an RCU reader again and its clock is set. */
 void luna_turn_begin(luna_worker *w);
 /* Enters Lua for what was collected and sends what it answered. */

@@ -426,3 +426,11 @@ void luna_workers_stop(uint64_t grace)
             workers[i]->turn->with_thread = false;
         }
 }
+
+void luna_workers_free(void)
+{
+    rcu_barrier();
+    for (unsigned i = 0; i < nworkers; i++)
+        luna_worker_free(workers[i]);
+    nworkers = 0;
+}
