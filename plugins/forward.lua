@@ -28,6 +28,7 @@ local function setup(conf, next, server)
   local force_tcp, prefer_udp = conf.force_tcp, conf.prefer_udp
   local failfast, on_nodata = conf.failfast_all_unhealthy_upstreams, conf.next_on_nodata
   local failover, hand_over = set_of(conf.failover), set_of(conf.next)
+  local simple = #(conf.failover or {}) == 0 and #(conf.next or {}) == 0 and not on_nodata and not prefer_udp
   local max = conf.max_concurrent
   local too_many = ("concurrent queries exceeded maximum %d"):format(max)
   local broken = server:counter("coredns_forward_healthcheck_broken_total",
@@ -66,16 +67,16 @@ local function setup(conf, next, server)
 
   --- Asks until a reply may be given to the client. Returns true, false when none came, nil to hand over to the next
   --- forward; and whether the last thing to happen was a failed exchange.
-  local function ask(q)
-    local order, i, fails, tries, others = start(), 0, 0, 0, 0
+  --- `code` is what the first upstream's exchange has brought already, if there was one.
+  local function ask(q, order, transport, code)
+    local i, fails, tries, others = 0, 0, 0, 0
     local failed = false
-    local transport = (force_tcp or (q.transport == TCP or q.transport == C.LUNA_TLS) and not prefer_udp) and TCP or UDP
     local deadline -- known once it may matter: a 64-bit time is an object where code is not compiled
     while (not deadline or tonumber(state.now) < deadline) and (attempts_max == 0 or tries < attempts_max) do
       if i >= n then i, fails = 0, 0 end
       local up = ups[at(order, i)]
       i = i + 1
-      local down = C.luna_upstream_down(up.handle) ~= 0
+      local down = not code and C.luna_upstream_down(up.handle) ~= 0
       if down then
         fails = fails + 1
         if fails >= n then
@@ -86,7 +87,7 @@ local function setup(conf, next, server)
         end
       end
       if not down then
-        local code = exchange(q, up, transport)
+        code = code or exchange(q, up, transport)
         if code == 0 and prefer_udp and transport == UDP and q.reply_len > 0
           and bit.band(C.luna_reply_get_flags(q), TC) ~= 0 then
           code = exchange(q, up, TCP)
@@ -109,6 +110,7 @@ local function setup(conf, next, server)
           C.luna_reply_clear(q)
         end
         if not deadline then deadline = tonumber(state.now - C.luna_exchange_time(q)) + DEADLINE end
+        code = nil
       end
     end
     return false, failed
@@ -122,7 +124,19 @@ local function setup(conf, next, server)
       rejects:inc()
       return REFUSED, too_many
     end
-    local answered, failed = ask(q)
+    local order = start()
+    local up = ups[at(order, 0)]
+    local transport = (force_tcp or (q.transport == TCP or q.transport == C.LUNA_TLS) and not prefer_udp) and TCP or UDP
+    -- The first upstream nearly always answers: that way has no loop, which the compiler would not follow into.
+    local code
+    if C.luna_upstream_down(up.handle) == 0 then
+      code = exchange(q, up, transport)
+      if code == 0 and simple then
+        if gate then C.luna_gate_leave(gate, state) end
+        return NOERROR
+      end
+    end
+    local answered, failed = ask(q, order, transport, code)
     if gate then C.luna_gate_leave(gate, state) end
     if answered then return NOERROR end
     C.luna_reply_clear(q)

@@ -115,6 +115,7 @@ typedef struct luna_query {
     int32_t author;   /* number of the plugin instance that wrote the reply, -1 = the server */
     uint16_t ede;     /* extended DNS error to add + 1 (RFC 8914), 0 = none */
     uint8_t dropped;  /* 1 = no reply is sent */
+    uint8_t waited;   /* 1 = its runner has yielded with it */
     uint8_t state;    /* for the core */
     uint64_t user[4]; /* scratch numbers for plugins of this chain, zero at the start */
     luna_worker *worker;

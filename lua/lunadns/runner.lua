@@ -12,6 +12,7 @@ local runner = {}
 ---@param q ffi.cdata* luna_query
 ---@return integer code q.wait
 function runner.wait(q)
+  q.waited = 1
   yield(q)
   return q.wait
 end
@@ -38,6 +39,12 @@ function runner.new(state, chains, on_error)
     return ok and rcode or 2
   end
 
+  local function answer(q)
+    C.luna_query_finish(q, (chains[q.block](q)))
+    -- What runs after a wait is compiled as far as the next yield, but not through the return to pcall. So it yields here, done.
+    if q.waited ~= 0 then yield() end
+  end
+
   local function serve()
     while true do
       if task then
@@ -54,9 +61,8 @@ function runner.new(state, chains, on_error)
           refs[index] = q
         end
         cursor = cursor + 1
-        local ok, rcode = pcall(chains[q.block], q)
-        if not ok then rcode = fail(q, rcode) end
-        C.luna_query_finish(q, rcode)
+        local ok, err = pcall(answer, q)
+        if not ok then C.luna_query_finish(q, fail(q, err)) end
       end
       yield()
     end

@@ -42,9 +42,11 @@ int luna_socket_bind(const luna_addr *addr, int type)
         /* Room for a burst while Lua works on a batch; the kernel caps it at its own limit. */
         setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
         setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &buffer, sizeof buffer);
-        if (v4)
+        /* Only a socket for all addresses has to be told which one was asked; the kernel charges
+         * for it. */
+        if (v4 && luna_addr_is_any(addr))
             setsockopt(fd, IPPROTO_IP, IP_PKTINFO, &one, sizeof one);
-        else
+        else if (!v4 && luna_addr_is_any(addr))
             setsockopt(fd, IPPROTO_IPV6, IPV6_RECVPKTINFO, &one, sizeof one);
     }
     if (!v4)
@@ -56,6 +58,12 @@ int luna_socket_bind(const luna_addr *addr, int type)
         return -1;
     }
     return fd;
+}
+
+bool luna_addr_is_any(const luna_addr *a)
+{
+    static const uint8_t zero[16];
+    return !memcmp(a->ip, zero, 16);
 }
 
 static int explain(const luna_addr *a, const char *proto, char *err, size_t err_len)

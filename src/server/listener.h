@@ -43,6 +43,9 @@ void luna_listener_stop(luna_listener *l, luna_worker *w);
  * errno. */
 int luna_socket_bind(const luna_addr *addr, int type);
 
+/* 0.0.0.0, :: or unset. */
+bool luna_addr_is_any(const luna_addr *a);
+
 luna_udp *luna_udp_new(luna_listener *l, luna_worker *w, int fd);
 void luna_udp_start(luna_udp *u);
 /* Reads and serves what has arrived, then closes. */

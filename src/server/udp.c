@@ -22,6 +22,7 @@ struct luna_udp {
     luna_slot *head, **tail; /* replies of this turn */
     luna_udp *next_dirty;
     bool dirty;
+    bool one_address; /* bound to it: the kernel neither tells nor has to be told which one */
     int error_series;
 };
 
@@ -91,7 +92,10 @@ static void submit(luna_udp *u, unsigned i)
     slot->peer = io->in.peer[i];
     slot->peer_len = io->in.msg[i].msg_hdr.msg_namelen;
     addr_from_peer(&q->client, &slot->peer);
-    local_from_control(&q->local, &io->in.msg[i].msg_hdr, u->l->addr.port);
+    if (u->one_address)
+        q->local = u->l->addr;
+    else
+        local_from_control(&q->local, &io->in.msg[i].msg_hdr, u->l->addr.port);
     luna_worker_submit(w, u->l, slot);
 }
 
@@ -105,8 +109,8 @@ static unsigned receive(luna_udp *u)
         m->msg_iovlen = 1;
         m->msg_name = &io->in.peer[i];
         m->msg_namelen = sizeof io->in.peer[i];
-        m->msg_control = io->in.control[i];
-        m->msg_controllen = CONTROL;
+        m->msg_control = u->one_address ? NULL : io->in.control[i];
+        m->msg_controllen = u->one_address ? 0 : CONTROL;
         m->msg_flags = 0;
     }
     int n = recvmmsg(u->fd, io->in.msg, LUNA_BATCH, 0, NULL);
@@ -140,6 +144,7 @@ luna_udp *luna_udp_new(luna_listener *l, luna_worker *w, int fd)
     u->w = w;
     u->l = l;
     u->tail = &u->head;
+    u->one_address = !luna_addr_is_any(&l->addr);
     int family = luna_metric("lunadns_udp_send_errors_total", "Replies the kernel would not take.",
                              LUNA_COUNTER, "", NULL, 0, 1);
     u->error_series = luna_series(family, "");
@@ -259,7 +264,12 @@ static void flush(luna_udp *u)
         m->msg_name = &slot->peer;
         m->msg_namelen = slot->peer_len;
         m->msg_flags = 0;
-        set_source(m, io->out.control[n], &slot->q.local);
+        if (u->one_address) {
+            m->msg_control = NULL;
+            m->msg_controllen = 0;
+        } else {
+            set_source(m, io->out.control[n], &slot->q.local);
+        }
         if (++n == LUNA_BATCH) {
             send_batch(u, n);
             n = 0;
