@@ -64,7 +64,8 @@ function runner.new(state, chains, on_error)
         local ok, err = pcall(answer, q)
         if not ok then C.luna_query_finish(q, fail(q, err)) end
       end
-      yield()
+      -- A runner that ended a waited query comes back into the loop above: a task may have been given to it.
+      if not task then yield() end
     end
   end
 

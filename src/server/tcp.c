@@ -129,10 +129,11 @@ static void set_events(luna_conn *c, int events)
 static void update_events(luna_conn *c)
 {
     int events = 0;
-    if (!c->ended && c->in_flight < IN_FLIGHT && c->out_len < OUT_BACKLOG)
-        events |= UV_READABLE;
+    /* Who does not take its replies is not asked for more queries. */
     if (c->out_len)
         events |= UV_WRITABLE;
+    else if (!c->ended && c->in_flight < IN_FLIGHT)
+        events |= UV_READABLE;
     set_events(c, events);
 }
 
@@ -165,7 +166,7 @@ static uint32_t take_messages(luna_conn *c, const uint8_t *p, uint32_t len)
     uint32_t used = 0;
     while (len - used >= 2 && !c->ended && !c->closed) {
         uint32_t n = luna_get16(p + used);
-        if (len - used < 2 + n || c->in_flight >= IN_FLIGHT)
+        if (len - used < 2 + n || c->in_flight >= IN_FLIGHT || c->out_len)
             break;
         luna_slot *slot = luna_slot_take(t->w->slab, n);
         if (slot) {
@@ -205,6 +206,22 @@ static void keep_part(luna_conn *c, const uint8_t *p, uint32_t len)
     c->part_len = len;
 }
 
+/* Reading had stopped with whole messages in hand: they come first when it may go on. */
+static void take_part(luna_conn *c)
+{
+    if (!c->part_len || c->closed || c->out_len || c->in_flight >= IN_FLIGHT ||
+        c->events & UV_READABLE)
+        return;
+    uint8_t *part = c->part;
+    uint32_t part_len = c->part_len;
+    c->part = NULL;
+    c->part_len = 0;
+    uint32_t used = take_messages(c, part, part_len);
+    if (!c->closed)
+        keep_part(c, part + used, part_len - used);
+    free(part);
+}
+
 static void finish_if_done(luna_conn *c)
 {
     if (c->ended && !c->in_flight && !c->head && !c->out_len)
@@ -239,7 +256,9 @@ static void read_more(luna_conn *c)
         return;
     unlink_conn(c);
     append_conn(c);
-    if (!c->part_len)
+    if (c->out_len)
+        ; /* the time to write runs */
+    else if (!c->part_len)
         set_deadline(c, times->idle);
     else if (used || !had_part)
         set_deadline(c, times->read); /* a message has this long, however its octets trickle */
@@ -308,6 +327,7 @@ static void connection_event(uv_poll_t *p, int status, int events)
         write_more(c);
         if (c->closed)
             return;
+        take_part(c);
         update_events(c);
         finish_if_done(c);
     }
@@ -331,8 +351,16 @@ static void to_addr(luna_addr *a, const struct sockaddr_in6 *sa)
     }
 }
 
-/* Too many connections: the one that has been silent longest goes. */
-static bool evict(luna_tcp *t)
+/* All listeners of a worker share its descriptors. */
+static unsigned connections(const luna_worker *w)
+{
+    unsigned n = 0;
+    for (const luna_tcp *t = w->turn->tcps; t; t = t->next)
+        n += t->count;
+    return n;
+}
+
+static bool evict_from(luna_tcp *t)
 {
     for (luna_conn *c = t->first; c; c = c->next) {
         if (c->in_flight || c->out_len)
@@ -344,6 +372,21 @@ static bool evict(luna_tcp *t)
     return false;
 }
 
+/* Too many connections: of the listener that has most, the one that has been silent longest goes. */
+static bool evict(luna_worker *w)
+{
+    luna_tcp *most = w->turn->tcps;
+    for (luna_tcp *t = most; t; t = t->next)
+        if (t->count > most->count)
+            most = t;
+    if (most && evict_from(most))
+        return true;
+    for (luna_tcp *t = w->turn->tcps; t; t = t->next)
+        if (evict_from(t))
+            return true;
+    return false;
+}
+
 static void accept_more(uv_poll_t *p, int status, int events)
 {
     luna_tcp *t = p->data;
@@ -352,11 +395,11 @@ static void accept_more(uv_poll_t *p, int status, int events)
     for (int i = 0; i < ACCEPTS; i++) {
         struct sockaddr_in6 peer, own;
         socklen_t len = sizeof peer;
-        if (t->count >= t->limit)
-            evict(t);
+        if (connections(t->w) >= t->limit)
+            evict(t->w);
         int fd = accept4(t->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
-            if ((errno == EMFILE || errno == ENFILE) && evict(t))
+            if ((errno == EMFILE || errno == ENFILE) && evict(t->w))
                 return; /* its descriptor is free after this turn */
             return;
         }
@@ -512,16 +555,7 @@ static void flush(luna_conn *c)
         conn_close(c);
         return;
     }
-    if (c->part_len && c->in_flight < IN_FLIGHT && !(c->events & UV_READABLE)) {
-        /* Reading had stopped with whole messages in hand. */
-        uint8_t *part = c->part;
-        uint32_t part_len = c->part_len;
-        c->part = NULL;
-        c->part_len = 0;
-        uint32_t used = take_messages(c, part, part_len);
-        keep_part(c, part + used, part_len - used);
-        free(part);
-    }
+    take_part(c);
     update_events(c);
     finish_if_done(c);
 }

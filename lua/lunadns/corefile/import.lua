@@ -63,6 +63,8 @@ local function find_files(self, parser, what)
     or (pattern:find("[", 1, true) and pattern:find("]", 1, true)) then
     parser:fail("Glob pattern may only contain one wildcard (*), but has others: " .. pattern)
   end
+  -- No file has such a path (PATH_MAX of Linux), but a cycle through ever longer ones could go on for long.
+  if #pattern > 4095 then parser:fail("File to import not found: " .. what) end
   local paths = self.matches[pattern]
   if not paths then
     local err
