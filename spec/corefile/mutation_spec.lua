@@ -8,7 +8,7 @@ local GLOBAL = { "^error inspecting server blocks: .", "^address %-?%d+: invalid
 
 local function documented(err)
   if err:find("%c") then return false end
-  if err:find("^[^:]+:%d+ %- .") then return true end
+  if err:find("^.+:%d+ %- .") then return true end -- a file name may hold a colon
   for _, pattern in ipairs(GLOBAL) do
     if err:find(pattern) then return true end
   end

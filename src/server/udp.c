@@ -22,6 +22,8 @@ struct luna_udp {
     luna_slot *head, **tail; /* replies of this turn */
     luna_udp *next_dirty;
     bool dirty;
+    bool stopped; /* closes when the last query that came by it is answered */
+    unsigned in_flight;
     bool one_address; /* bound to it: the kernel neither tells nor has to be told which one */
     int error_series;
 };
@@ -89,6 +91,7 @@ static void submit(luna_udp *u, unsigned i)
     q->packet_len = len;
     q->transport = LUNA_UDP;
     q->core[LUNA_CORE_TRANSPORT] = u;
+    u->in_flight++;
     slot->peer = io->in.peer[i];
     slot->peer_len = io->in.msg[i].msg_hdr.msg_namelen;
     addr_from_peer(&q->client, &slot->peer);
@@ -167,6 +170,13 @@ static void closed(uv_handle_t *h)
     free(u);
 }
 
+static void answered(luna_udp *u, unsigned n)
+{
+    u->in_flight -= n;
+    if (u->stopped && !u->in_flight)
+        uv_close((uv_handle_t *)&u->poll, closed);
+}
+
 void luna_udp_stop(luna_udp *u)
 {
     if (!u->poll.data) {
@@ -176,15 +186,18 @@ void luna_udp_stop(luna_udp *u)
     }
     while (receive(u))
         ;
-    luna_turn_end(u->w);
     uv_poll_stop(&u->poll);
-    uv_close((uv_handle_t *)&u->poll, closed);
+    u->stopped = true;
+    u->in_flight++; /* the turn must not close it under us */
+    luna_turn_end(u->w);
+    answered(u, 1);
 }
 
 void luna_udp_reply(luna_udp *u, luna_slot *slot)
 {
     if (slot->q.dropped) {
         luna_slot_release(slot);
+        answered(u, 1);
         return;
     }
     slot->use = SLOT_SENDING;
@@ -244,6 +257,7 @@ static void send_batch(luna_udp *u, unsigned n)
     }
     for (unsigned i = 0; i < n; i++)
         luna_slot_release(io->out.slot[i]);
+    answered(u, n);
 }
 
 static void flush(luna_udp *u)
