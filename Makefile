@@ -108,8 +108,8 @@ $(BUILD)/fuzz/%: spec/fuzz/fuzz_%.c $(OBJECTS)
 	$(CC) -std=gnu11 $(CFLAGS) -fsanitize=fuzzer,address,undefined -Isrc $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(UNIT_LIBS)
 
 lint:
-	clang-format --dry-run --Werror $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])
-	luacheck -q lua plugins spec examples
+	@clang-format --dry-run --Werror $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])
+	@luacheck -q lua plugins spec examples
 
 format:
 	clang-format -i $(wildcard src/*.[ch] src/*/*.[ch] spec/*/*.[ch])

@@ -1,4 +1,5 @@
---- Keeps replies and answers from them. As CoreDNS's plugin cache; one cache for all workers, and of those who ask the
+--- Keeps replies and answers from them. As CoreDNS's plugin cache; one cache for all workers, and of those who
+--- ask the
 --- same at the same time one asks.
 local bit = require "bit"
 local ffi = require "ffi"

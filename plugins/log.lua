@@ -17,7 +17,8 @@ local function arguments(run)
   return { names = words, format = format }
 end
 
---- A rule is a handler of its own for the names of its scope; the first one that fits decides. Chunk text, so that LuaJIT
+--- A rule is a handler of its own for the names of its scope; the first one that fits decides. Chunk text, so
+--- that LuaJIT
 --- folds what each one holds into constants.
 local RULE = [[
 local C, scope, format, wanted, state, next, other = ...

@@ -12,6 +12,18 @@ local C = boundary.C
 
 local t = {}
 
+---@class DnsTestOptions
+---@field client? string "10.240.0.1:40212"
+---@field transport? "udp"|"tcp"
+---@field edns? integer UDP size of an OPT record
+---@field do? boolean
+---@field cd? boolean
+---@field ad? boolean
+---@field rd? boolean true unless false
+---@field id? integer
+---@field packet? string a whole message instead of the question
+---@field listener? integer number of the address it comes to, from 0
+
 ---@class DnsTestServer
 local Server = {}
 Server.__index = Server
@@ -102,7 +114,7 @@ end
 
 --- Sends a question in: "example.org. A", with options in a table beside it.
 ---@param question string
----@param options? { client?: string, transport?: "udp"|"tcp", edns?: integer, ["do"]?: boolean, cd?: boolean, ad?: boolean, rd?: boolean, id?: integer, packet?: string, listener?: integer }
+---@param options? DnsTestOptions
 ---@return ffi.cdata* q in flight; s:finish(q) takes its reply
 function Server:send(question, options)
   options = options or {}
@@ -116,7 +128,7 @@ function Server:send(question, options)
 end
 
 ---@return DnsTestReply|nil reply nil: none was sent, or not yet
-function Server:finish(q)
+function Server:finish(q) -- luacheck: no self
   if C.luna_offline_done(q) == 0 then return nil end
   local reply
   if q.dropped == 0 and q.reply_len > 0 then reply = reply_text.read(q.reply, q.reply_len) end
@@ -143,7 +155,8 @@ function Server:log() -- luacheck: no self
   return ffi.string(log_buffer, C.luna_log_take(log_buffer, LOG_SIZE))
 end
 
---- A metric's value by its name, with labels in any order in braces: s:metric 'coredns_x_total{type="A"}'. Series of one name
+--- A metric's value by its name, with labels in any order in braces: s:metric 'coredns_x_total{type="A"}'. Series
+--- of one name
 --- that fit are summed. Counts are of the whole process: compare with what was before.
 ---@param wanted string
 ---@return number|nil

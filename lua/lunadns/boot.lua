@@ -132,7 +132,7 @@ local function make(state, given, source, role)
   for _, block in ipairs(blocks) do
     block.names = names
     local handler
-    handler, err = chain.build(block, env, names)
+    handler, err = chain.build(block, names)
     if err then return nil, err end
     handler = handler or function() return 5 end
     for _, site in ipairs(block.sites) do chains[site.number] = handler end

@@ -119,7 +119,8 @@ function chain.read(config, env)
   return blocks
 end
 
---- The name of the plugin that wrote a reply is known by where it first appears on the way out. Chunk text, so that each instance's
+--- The name of the plugin that wrote a reply is known by where it first appears on the way out. Chunk text, so
+--- that each instance's
 --- wrapper is a prototype of its own.
 local SIGNED = [[
 local handler, number = ...
@@ -135,11 +136,10 @@ end
 
 --- Runs every setup and returns the handler of a block.
 ---@param block LunaBlock
----@param env table
 ---@param names table<integer, string> plugin names by author number; grows
 ---@return function|nil handler nil: the block has no plugin that handles queries
 ---@return string|nil err
-function chain.build(block, env, names)
+function chain.build(block, names)
   local last
   local handler
   for i = #block.instances, 1, -1 do

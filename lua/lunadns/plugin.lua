@@ -85,7 +85,8 @@ end
 ---@return boolean
 function Loader:known(name) return order.builtin(name) or self:source(name) ~= nil end
 
---- Loads a plugin anew: LuaJIT folds a handler's upvalues into constants only while its prototype has few closures, so that
+--- Loads a plugin anew: LuaJIT folds a handler's upvalues into constants only while its prototype has few
+--- closures, so that
 --- each instance gets a chunk of its own.
 ---@param name string
 ---@return LunaPlugin|nil

@@ -1,4 +1,5 @@
---- Regular expressions of a Corefile: PCRE2, set up so that Go's patterns (RE2) mean the same, and bounded so that none
+--- Regular expressions of a Corefile: PCRE2, set up so that Go's patterns (RE2) mean the same, and bounded so
+--- that none
 --- can hang a worker.
 local ffi = require "ffi"
 

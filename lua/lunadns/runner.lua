@@ -1,4 +1,5 @@
---- Serves queries in pooled coroutines. A runner takes one query of the batch after another; only when a handler has to wait does it
+--- Serves queries in pooled coroutines. A runner takes one query of the batch after another; only when a handler
+--- has to wait does it
 --- yield, with that query inside, and another runner goes on with the batch. There is no coroutine per query.
 local boundary = require "lunadns.boundary"
 local C = boundary.C
@@ -41,7 +42,8 @@ function runner.new(state, chains, on_error)
 
   local function answer(q)
     C.luna_query_finish(q, (chains[q.block](q)))
-    -- What runs after a wait is compiled as far as the next yield, but not through the return to pcall. So it yields here, done.
+    -- What runs after a wait is compiled as far as the next yield, but not through the return to pcall. So it
+    -- yields here, done.
     if q.waited ~= 0 then yield() end
   end
 
@@ -110,7 +112,8 @@ function runner.new(state, chains, on_error)
 
   local self = {}
 
-  -- No loop of its own: a loop here would be the inner loop of the trace that the compiler makes of this function, and it would give up.
+  -- No loop of its own: a loop here would be the inner loop of the trace that the compiler makes of this
+  -- function, and it would give up.
   function self.entry()
     cursor = 0
     if state.woken_len > 0 then resume_woken() end

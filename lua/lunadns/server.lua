@@ -102,7 +102,8 @@ function Server:on_close(fn)
   table.insert(self.closers, fn)
 end
 
---- Runs fn(q) beside the queries, in a slot of its own that is given back when fn ends. q carries a question, by default `. NS`; fn may wait.
+--- Runs fn(q) beside the queries, in a slot of its own that is given back when fn ends. q carries a question, by
+--- default `. NS`; fn may wait.
 --- From handlers and timers; in setup it begins when the generation takes over.
 ---@param fn fun(q: ffi.cdata*)
 ---@param q? ffi.cdata* of luna_query_new or luna_query_copy
@@ -111,7 +112,8 @@ function Server:spawn(fn, q)
   return self.spawner(fn, q)
 end
 
---- Calls fn every so many seconds on the first worker, for all workers. fn may wait; it is not entered again meanwhile.
+--- Calls fn every so many seconds on the first worker, for all workers. fn may wait; it is not entered again
+--- meanwhile.
 ---@param seconds number
 ---@param fn fun(q: ffi.cdata*)
 function Server:every(seconds, fn)

@@ -372,7 +372,7 @@ static bool evict_from(luna_tcp *t)
     return false;
 }
 
-/* Too many connections: of the listener that has most, the one that has been silent longest goes. */
+/* Too many connections: of the listener that has most, the longest silent one goes. */
 static bool evict(luna_worker *w)
 {
     luna_tcp *most = w->turn->tcps;

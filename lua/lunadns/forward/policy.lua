@@ -1,4 +1,5 @@
---- In which order the upstreams are tried. The order of one query is a number, so that nothing is allocated for it and
+--- In which order the upstreams are tried. The order of one query is a number, so that nothing is allocated for
+--- it and
 --- it survives a wait: `start()` draws it, `at(order, i)` is the i-th upstream of it, both from 0.
 local boundary = require "lunadns.boundary"
 local C = boundary.C

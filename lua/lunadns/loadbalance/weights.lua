@@ -17,8 +17,8 @@ function weights.parse(text, file)
   local list, owner = {}, nil
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
     local first, second, third = line:match "^%s*(%S*)%s*(%S*)%s*(%S*)"
-    if first == "" or first:sub(1, 1) == "#" then -- nothing
-    elseif second == "" then
+    local comment = first == "" or first:sub(1, 1) == "#"
+    if second == "" and not comment then
       local err
       if address.ip(first) then
         err = ('wrong domain name:"%s" in weight file %s. (Maybe a missing weight value?)'):format(first, file)
@@ -27,9 +27,9 @@ function weights.parse(text, file)
         err = not owner and ('wrong domain name:"%s" in weight file %s'):format(first, file)
       end
       if err then return nil, err end
-    elseif third ~= "" then
+    elseif third ~= "" and not comment then
       return nil, ('could not parse weight line:"%s" in weight file %s'):format(line:match "^%s*(.-)%s*$", file)
-    else
+    elseif not comment then
       local ip, weight = address.ip(first), second:find "^%d%d?%d?$" and tonumber(second)
       if not ip then return nil, ('wrong IP address:"%s" in weight file %s'):format(first, file) end
       if not weight or weight < 1 or weight > 255 then
