@@ -104,6 +104,31 @@ describe("errors", function()
     refused("unknown property 'consolidat'", 'consolidat 5m "."')
     assert.corefile_error("this plugin can only be used once per Server Block: errors", ". {\n errors\n errors\n}")
   end)
+  it("passes errors on to what runs before it", function()
+    local directory = os.tmpname()
+    os.remove(directory)
+    assert.equal(0, os.execute("mkdir " .. directory))
+    local f = assert(io.open(directory .. "/outer.lua", "w"))
+    f:write [[
+      return require("dns").plugin { name = "outer", before = "errors", setup = function(_, next, server)
+        return function(q)
+          local rcode, err = next(q)
+          server:log("info", "%d %s", rcode, tostring(err))
+          return rcode, err
+        end
+      end }
+    ]]
+    f:close()
+    local ok, s = pcall(t.server, ". {\n outer\n errors\n forward . 192.0.2.53\n}", { directory = directory })
+    os.remove(directory .. "/outer.lua")
+    os.remove(directory)
+    assert(ok, s)
+    s:upstream { default = { code = "connect" } }
+    s:query "x.test. A"
+    local log = s:log()
+    assert.equal(log:match "plugin/errors: 2 x%.test%. A: ([^\n]+)", log:match "plugin/outer: 2 ([^\n]+)")
+    assert.matches("plugin/outer: 2 ", log, 1, true)
+  end)
   it("takes stacktrace", function()
     assert.rcode("NOERROR", t.server(". {\n errors {\n stacktrace\n }\n whoami\n}"):query "example.org. A")
   end)

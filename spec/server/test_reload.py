@@ -339,7 +339,7 @@ class ByWatching(Case):
         self.assertEqual(s.query("a.test", "TXT").values(), ['"two"'])
         after = s.mark()
         s.write("shout.lua", PLUGIN.replace("options = {},", "options = {}},"))
-        s.wait_log(r"^\[ERROR\] Restart failed: .*shout\.lua:4: ", 10, after)
+        s.wait_log(r"^\[ERROR\] Restart failed: .*shout\.lua:5: ", 10, after)
         self.assertEqual(s.query("a.test", "TXT").values(), ['"two"'])
         after = s.mark()
         s.write("shout.lua", PLUGIN.replace("WORD", "three"))
