@@ -187,7 +187,7 @@ until dig +time=1 +tries=1 @127.0.0.1 www.knot.test +short | grep -q 192.0.2.99;
     sleep 0.1
 done
 {sys.executable} {directory}/client.py {' '.join(names)}
-getent ahostsv4 db | head -1
+getent ahosts db | head -1
 kill -TERM $server
 wait $server
 """
