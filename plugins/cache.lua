@@ -192,7 +192,22 @@ local function setup(conf, next, server)
     server:spawn(background, copy)
   end
 
-  --- Everything but a plain hit.
+  --- A miss: this query asks for all who wait.
+  local function ask(q, m)
+    local rcode, err = next(q)
+    local code
+    if q.reply_len > 0 then
+      code = store(q, m, disabled(q))
+      q.author = -1 -- in CoreDNS's metrics the reply of a miss is the cache's too
+    else
+      code = C.luna_cache_give_up(cache, q, rcode)
+    end
+    if code ~= STALE then return rcode, err end
+    m.stale:inc()
+    return NOERROR
+  end
+
+  --- Everything but a plain hit or miss.
   local function otherwise(q, m, code)
     local flags = hit.flags -- hit belongs to all queries: read before anyone waits
     if (code == NONE or code == WAIT) and band(flags, VERIFY) == 0 then
@@ -216,15 +231,7 @@ local function setup(conf, next, server)
     if code == OK or code == STALE then return NOERROR end
     if code == CANCEL then return hit.rcode end
 
-    local rcode, err = next(q)
-    if q.reply_len > 0 then
-      code = store(q, m, disabled(q))
-    else
-      code = C.luna_cache_give_up(cache, q, rcode)
-    end
-    if code ~= STALE then return rcode, err end
-    m.stale:inc()
-    return NOERROR
+    return ask(q, m)
   end
 
   return function(q)
@@ -235,10 +242,18 @@ local function setup(conf, next, server)
     if some_disabled and disabled(q) == 3 then
       m.misses:inc()
       local rcode, err = next(q)
-      if q.reply_len > 0 then store(q, m, 3) end
+      if q.reply_len > 0 then
+        store(q, m, 3)
+        q.author = -1
+      end
       return rcode, err
     end
     local code = C.luna_cache_lookup(cache, q, hit)
+    -- The two usual ways have no loop, which the compiler would not follow into.
+    if code == NONE and hit.flags == 0 then
+      m.misses:inc()
+      return ask(q, m)
+    end
     if code == OK then
       local plain = m.plain[hit.flags]
       if plain then

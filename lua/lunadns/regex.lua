@@ -9,6 +9,8 @@ typedef struct pcre2_real_match_data_8 pcre2_match_data_8;
 typedef struct pcre2_real_match_context_8 pcre2_match_context_8;
 typedef struct pcre2_real_compile_context_8 pcre2_compile_context_8;
 pcre2_compile_context_8 *pcre2_compile_context_create_8(void *);
+void pcre2_compile_context_free_8(pcre2_compile_context_8 *);
+void pcre2_match_context_free_8(pcre2_match_context_8 *);
 int pcre2_set_newline_8(pcre2_compile_context_8 *, uint32_t);
 int pcre2_set_parens_nest_limit_8(pcre2_compile_context_8 *, uint32_t);
 pcre2_code_8 *pcre2_compile_8(const char *, size_t, uint32_t, int *, size_t *, pcre2_compile_context_8 *);
@@ -42,10 +44,10 @@ local NOMATCH, JIT_STACKLIMIT = -1, -46
 local MATCH_LIMIT, DEPTH_LIMIT, HEAP_KIB = 100000, 1000, 1024
 local UNSET = ffi.cast("size_t", -1)
 
-local compiling = P.pcre2_compile_context_create_8(nil)
+local compiling = ffi.gc(P.pcre2_compile_context_create_8(nil), P.pcre2_compile_context_free_8)
 P.pcre2_set_newline_8(compiling, NEWLINE_LF) -- what "." does not match
 P.pcre2_set_parens_nest_limit_8(compiling, 200)
-local matching = P.pcre2_match_context_create_8(nil)
+local matching = ffi.gc(P.pcre2_match_context_create_8(nil), P.pcre2_match_context_free_8)
 P.pcre2_set_match_limit_8(matching, MATCH_LIMIT)
 P.pcre2_set_depth_limit_8(matching, DEPTH_LIMIT)
 P.pcre2_set_heap_limit_8(matching, HEAP_KIB)
