@@ -15,7 +15,7 @@ PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr libpcre2-8
 VERSION = $(shell sed -n 's/^\#define LUNA_VERSION "\(.*\)"/\1/p' src/server/version.c)
 
 ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
-LIBS = $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm -Wl,--no-as-needed
+LIBS = -Wl,--no-as-needed $(shell pkg-config --libs $(PACKAGES) 2>/dev/null) -lpthread -lm
 
 SOURCES = $(filter-out src/main.c,$(wildcard src/*.c src/*/*.c))
 OBJECTS = $(SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/embedded.o
