@@ -17,7 +17,8 @@ static void state_init(luna_generation *g, luna_state *s, luna_worker *w, unsign
     s->workers = workers;
     s->worker_index = w ? w->index : 0;
     s->metrics = w ? w->metrics : scratch;
-    s->now = w ? w->now : 0;
+    /* A running worker's clock is its own. */
+    s->now = w && w->offline ? w->now : luna_clock();
 }
 
 static int boot_function(lua_State *L, const char *name)

@@ -1,0 +1,66 @@
+/* One TCP connection: what tcp.c, which accepts and counts, and connection.c, which reads and
+ * writes, share. */
+#ifndef LUNA_CONNECTION_H
+#define LUNA_CONNECTION_H
+#include "turn.h"
+
+enum {
+    IN_FLIGHT = 512,       /* queries of one connection under way; then reading waits */
+    READ_SIZE = 65536 + 2, /* at least one whole message */
+    OUT_SIZE = 1 << 18,
+    OUT_BACKLOG = 1 << 20, /* replies that a slow reader may leave with us */
+};
+
+typedef struct luna_conn {
+    uv_poll_t poll;
+    luna_timer timer;
+    luna_tcp *t;
+    struct luna_conn *next, *prev; /* of the listener, the longest silent one first */
+    struct luna_conn *next_dirty;
+    int fd;
+    int events;
+    unsigned in_flight, queries;
+    uint64_t deadline;
+    luna_slot *head, **tail; /* replies of this turn */
+    uint8_t *part;           /* the beginning of a message, */
+    uint32_t part_len;
+    uint8_t *out; /* and what the peer has not taken yet */
+    uint32_t out_at, out_len;
+    luna_addr client, local;
+    bool dirty;
+    bool ended;  /* the peer will send no more, or has sent all it may */
+    bool closed; /* only in-flight queries still point here */
+} luna_conn;
+
+struct luna_tcp {
+    uv_poll_t poll;
+    int fd;
+    luna_worker *w;
+    luna_listener *l;
+    luna_tcp *next;
+    luna_conn *first, *last;
+    unsigned count, limit;
+    bool stopped;
+    int series; /* lunadns_tcp_evicted_total */
+};
+
+/* One set a worker: its connections take turns with it. */
+struct luna_tcp_io {
+    uint8_t in[READ_SIZE * 2];
+    uint8_t out[OUT_SIZE];
+};
+
+/* Closes; queries in flight still point to it and their replies are dropped. */
+void luna_conn_close(luna_conn *c);
+/* It may stay silent for so long from now, in seconds. */
+void luna_conn_deadline(luna_conn *c, double seconds);
+/* Watches for what it can take now. */
+void luna_conn_update(luna_conn *c);
+/* Closes when all is read, answered and written. */
+void luna_conn_finish(luna_conn *c);
+/* Last in its listener's list: the one heard from latest. */
+void luna_conn_append(luna_conn *c);
+/* Frees a listening socket that has ended, with its last connection. In tcp.c. */
+void luna_tcp_end(luna_tcp *t);
+
+#endif
