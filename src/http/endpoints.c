@@ -100,7 +100,10 @@ luna_endpoint *luna_endpoint_open(int kind, const char *address, char *err, size
         e = make(&wanted, kind, address, err, err_len);
     if (!e)
         return NULL;
+    /* Pages read it without the lock; the lock is for who copies an endpoint whole. */
+    pthread_mutex_lock(&lock);
     __atomic_add_fetch(&e->uses[kind], 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
     if (kind == LUNA_HTTP_HEALTH && health_uses++ == 0 && luna_health_check_start()) {
         snprintf(err, err_len, "no thread for checking %s", address);
         luna_endpoint_close(e, kind);
@@ -112,7 +115,9 @@ luna_endpoint *luna_endpoint_open(int kind, const char *address, char *err, size
 void luna_endpoint_close(luna_endpoint *e, int kind)
 {
     unsigned left = 0;
+    pthread_mutex_lock(&lock);
     __atomic_sub_fetch(&e->uses[kind], 1, __ATOMIC_RELAXED);
+    pthread_mutex_unlock(&lock);
     if (kind == LUNA_HTTP_HEALTH && --health_uses == 0)
         luna_health_check_stop();
     for (int i = 0; i < LUNA_HTTP_KINDS; i++)

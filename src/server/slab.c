@@ -58,7 +58,7 @@ luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
         slot = luna_slot_at(s, s->fresh);
         slot->q.index = s->fresh++;
     } else {
-        s->worker->metrics[s->shed_series]++;
+        luna_count(s->worker, s->shed_series);
         return NULL;
     }
     luna_query *q = &slot->q;
@@ -79,7 +79,7 @@ luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
     if (len > SLOT_PACKET) {
         slot->packet_spill = spill(s);
         if (!slot->packet_spill) {
-            s->worker->metrics[s->shed_series]++;
+            luna_count(s->worker, s->shed_series);
             luna_slot_release(slot);
             return NULL;
         }

@@ -52,7 +52,7 @@ static bool evict_from(luna_tcp *t)
     for (luna_conn *c = t->first; c; c = c->next) {
         if (c->in_flight || c->out_len)
             continue;
-        t->w->metrics[t->series]++;
+        luna_count(t->w, t->series);
         luna_conn_close(c);
         return true;
     }

@@ -251,7 +251,7 @@ static void send_batch(luna_udp *u, unsigned n)
         } else if (errno != EINTR) {
             /* This one cannot be sent (no route, a full queue); the others can. The client asks
              * again. */
-            u->w->metrics[u->error_series]++;
+            luna_count(u->w, u->error_series);
             sent++;
         }
     }

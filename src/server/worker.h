@@ -26,6 +26,13 @@ struct luna_worker {
     struct luna_turn *turn; /* src/server/worker.c: loop, mailbox, batches */
 };
 
+/* One more in a counter of this worker: the scrape reads it from another thread. */
+static inline void luna_count(luna_worker *w, int series)
+{
+    uint64_t *slot = &w->metrics[series];
+    __atomic_store_n(slot, __atomic_load_n(slot, __ATOMIC_RELAXED) + 1, __ATOMIC_RELAXED);
+}
+
 /* Gives a parked query back to Lua with a result; it runs in the worker's next entry. From the
  * worker's own thread. */
 void luna_wake(luna_query *q, int result);

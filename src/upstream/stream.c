@@ -326,7 +326,7 @@ static luna_stream *stream_pick(luna_peer *peer, int transport)
         best = stream_open(peer, transport);
     }
     if (best && series)
-        w->metrics[series]++;
+        luna_count(w, series);
     return best;
 }
 

@@ -282,7 +282,7 @@ static luna_channel *channel_pick(luna_peer *peer)
         peer->turn = ups->turn;
     }
     if (series)
-        ups->worker->metrics[series]++;
+        luna_count(ups->worker, series);
     return c;
 }
 
