@@ -40,22 +40,17 @@ function runner.new(state, chains, on_error)
     return ok and rcode or 2
   end
 
-  local function answer(q)
-    C.luna_query_finish(q, (chains[q.block](q)))
-    -- What runs after a wait is compiled as far as the next yield, but not through the return to pcall. So it
-    -- yields here, done.
-    if q.waited ~= 0 then yield() end
-  end
-
-  local function serve()
+  -- One pcall around all of a runner's queries, and one loop: compiled code cannot return through a pcall that it did not enter,
+  -- and gives up where a loop holds another.
+  local function work(own)
     while true do
       if task then
         local fn, q = task, task_q
         task, task_q = nil, nil
-        local ok, err = pcall(fn, q)
-        if not ok then fail(q, err) end
-      end
-      while cursor < state.batch_len do
+        own.q, own.task = q, true
+        fn(q)
+        own.task = false
+      elseif cursor < state.batch_len then
         local index = state.batch[cursor]
         local q = refs[index]
         if not q then
@@ -63,11 +58,23 @@ function runner.new(state, chains, on_error)
           refs[index] = q
         end
         cursor = cursor + 1
-        local ok, err = pcall(answer, q)
-        if not ok then C.luna_query_finish(q, fail(q, err)) end
+        own.q = q
+        C.luna_query_finish(q, (chains[q.block](q)))
+        -- What was compiled from the wait on ends well here.
+        if q.waited ~= 0 then yield() end
+      else
+        yield()
       end
-      -- A runner that ended a waited query comes back into the loop above: a task may have been given to it.
-      if not task then yield() end
+    end
+  end
+
+  local function serve()
+    local own = { q = false, task = false } -- what this runner is at
+    while true do
+      local _, err = pcall(work, own) -- returns by an error only
+      local rcode = fail(own.q, err)
+      if not own.task then C.luna_query_finish(own.q, rcode) end
+      own.task = false
     end
   end
 
