@@ -216,8 +216,7 @@ int luna_reply_name(const luna_query *q, uint32_t at, uint8_t *out);
 /* Sets the TTL of every record but OPT. */
 void luna_reply_set_ttl(luna_query *q, uint32_t ttl);
 /* Orders the answer and additional sections as CoreDNS's loadbalance: CNAME, others, addresses, MX;
- * addresses and MX are shuffled when shuffle is 1. first, if not NULL, is asked... see
- * plugins/loadbalance.lua. Returns 0. */
+ * addresses and MX are shuffled. Only NOERROR replies, never transfers. Returns 0. */
 int luna_reply_round_robin(luna_query *q);
 
 /* A network: the first bits of an address of this family. */
@@ -585,8 +584,8 @@ const char *luna_version(void);
 luna_state *luna_offline_open(void);
 void luna_offline_close(luna_state *s);
 /* Hands a packet to the worker as if it had come to a listener (number of luna_config_listen) by
- * transport. Returns the slot, to be given back with luna_query_free, or NULL when it is shed. Not
- * to be answered by the chain when its rcode is set already: see luna_offline_done. */
+ * transport. Returns the slot, to be given back with luna_query_free, or NULL when it is shed.
+ * luna_offline_done tells when it is answered; what needs no chain is at once. */
 luna_query *luna_offline_submit(luna_state *s, int listener, const uint8_t *packet, uint32_t len,
                                 const luna_addr *client, int transport);
 /* The same for n packets at once, at most LUNA_BATCH: for measuring, where the harness itself must

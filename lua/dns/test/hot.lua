@@ -78,7 +78,7 @@ return function(s, questions)
     if #aborts == 0 and grown <= 1 then break end
   end
   jit.attach(on_trace)
-  assert(#held >= 0)
+  assert(#held >= 0) -- the packets had to live until here
   if waiting > 0 then
     return false, "a question waits for an upstream: only what is answered at once can be hot"
   end
