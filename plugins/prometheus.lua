@@ -140,10 +140,9 @@ return dns.plugin {
     local state = server.state
     local number_durations, number_dnssec = all.durations, all.dnssec
     local number_in, number_out = all.sizes_in, all.sizes_out
-    local clock, observe, reply_rcode, reply_size = C.luna_clock, C.luna_observe, C.luna_reply_rcode, C.luna_reply_size
+    local age, observe, reply_rcode, reply_size = C.luna_query_age, C.luna_observe, C.luna_reply_rcode, C.luna_reply_size
     local TCP, TLS = C.LUNA_TCP, C.LUNA_TLS
     local FORMERR, SERVFAIL, NOTIMP, REFUSED = dns.FORMERR, dns.SERVFAIL, dns.NOTIMP, dns.REFUSED
-    local HOUR = 3600000000000ULL
 
     return function(q)
       local size = q.packet_len
@@ -170,10 +169,7 @@ return dns.plugin {
 
       slot = durations[site]
       if slot < 0 then slot = new_site(durations, site, number_durations) end
-      local took = clock() - q.received
-      -- Specs have a clock of their own, far from the real one.
-      if took > HOUR then took = state.now - q.received end
-      observe(metrics, slot, took)
+      observe(metrics, slot, age(q))
 
       index = site * 2 + proto
       slot = sizes_in[index]

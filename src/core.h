@@ -292,8 +292,10 @@ uint64_t luna_shared_add(uint64_t *c, uint64_t n);
 uint64_t luna_shared_swap(uint64_t *c, uint64_t n);
 uint64_t luna_shared_get(const uint64_t *c);
 /* Nanoseconds on the monotonic clock, now: for measuring within a turn, where luna_state.now stands
- * still. Specs have a clock of their own, luna_state.now. */
+ * still. */
 uint64_t luna_clock(void);
+/* Nanoseconds since q was received, now. In specs by their own clock. */
+uint64_t luna_query_age(const luna_query *q);
 /* Fills out with random bytes from a fast generator seeded by the kernel. */
 void luna_random(void *out, size_t len);
 uint32_t luna_random_below(uint32_t n);

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include "../dns/message.h"
 #include "../server/worker.h"
 #include "observe.h"
@@ -227,19 +226,6 @@ static char *write_flags(char *p, unsigned flags)
     return p == start ? p : p - 1;
 }
 
-static uint64_t elapsed(const luna_state *s, const luna_query *q)
-{
-    uint64_t now;
-    if (s != NULL && s->worker != NULL && s->worker->offline) {
-        now = s->worker->now; /* specs have a clock of their own */
-    } else {
-        struct timespec t;
-        clock_gettime(CLOCK_MONOTONIC, &t);
-        now = (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-    }
-    return now > q->received ? now - q->received : 0;
-}
-
 static char *write_string(char *p, const char *text)
 {
     return luna_text_copy(p, text, strlen(text));
@@ -337,7 +323,7 @@ void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int 
             p = write_reply_field(p, st->kind, &o);
             break;
         case DURATION:
-            p = luna_text_seconds(p, elapsed(s, q));
+            p = luna_text_seconds(p, luna_query_age(q));
             *p++ = 's';
             break;
         default:

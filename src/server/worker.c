@@ -20,6 +20,13 @@ uint64_t luna_clock(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+uint64_t luna_query_age(const luna_query *q)
+{
+    const luna_worker *w = q->worker;
+    uint64_t now = w && w->offline ? w->now : luna_clock();
+    return now > q->received ? now - q->received : 0;
+}
+
 unsigned luna_worker_count(void)
 {
     return nworkers;
