@@ -27,6 +27,7 @@ static void ask(fixture *f, const char *name, uint16_t type)
     assert_int_equal(luna_name_parse(name, strlen(name), &n), 0);
     f->worker.offline = true;
     f->state.worker = &f->worker;
+    f->q.worker = &f->worker;
     f->q.qtype = type;
     f->q.qclass = 1;
     f->q.flags = LUNA_RD;
