@@ -5,7 +5,6 @@ local bit = require "bit"
 local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local dns = require "dns"
-local order = require "lunadns.order"
 local wait = require("lunadns.runner").wait
 
 local C = boundary.C
@@ -93,8 +92,9 @@ local function key_of(server)
   local out = {}
   for _, site in ipairs(server.sites) do out[#out + 1] = site.server .. "/" .. site.zone end
   for _, instance in ipairs(server.chain.instances) do
-    if order.rank(instance.plugin) > order.rank { name = "cache" } then
+    if instance.rank > server.owner.instance.rank then
       out[#out + 1] = instance.plugin.name
+      out[#out + 1] = server.loader.files[instance.owner.file]
       for _, run in ipairs(instance.runs) do tokens(run, out) end
     end
   end

@@ -114,6 +114,7 @@ typedef struct luna_query {
     uint32_t serial;  /* changes each time the slot is given to another query */
     int32_t author;   /* number of the plugin instance that wrote the reply, -1 = the server */
     uint16_t ede;     /* extended DNS error to add + 1 (RFC 8914), 0 = none */
+    uint16_t skip;    /* number of the plugin instance that this query leaves out, 0 = none */
     uint8_t dropped;  /* 1 = no reply is sent */
     uint8_t waited;   /* 1 = its runner has yielded with it */
     uint8_t state;    /* for the core */
@@ -277,6 +278,9 @@ void luna_query_free(luna_query *q);
  * REFUSED, FORMERR and NOTIMP; then the slot is given back (a slot of luna_query_new stays). Waits
  * and flights of q end. */
 void luna_query_finish(luna_query *q, int rcode);
+/* Its chain begins anew after an error: reply, waits and flights of q end, as if it had just come.
+ */
+void luna_query_again(luna_query *q);
 /* Parks q for a time. Returns LUNA_WAIT; q.wait is 0 afterwards. */
 int luna_query_sleep(luna_query *q, uint64_t ns);
 /* Ends the process with a last log line: for plugin loop. */
@@ -553,9 +557,10 @@ enum {
     LUNA_SET_RELOAD_INTERVAL,
     LUNA_SET_RELOAD_JITTER,
     LUNA_SET_DEBUG,
-    LUNA_SET_READY_CONTINUOUS
+    LUNA_SET_READY_CONTINUOUS,
+    LUNA_SET_LUA_MEMORY
 };
-/* A setting of the whole process: seconds, or 1 and 0. */
+/* A setting of the whole process: seconds, octets, or 1 and 0. */
 void luna_config_set(luna_generation *g, int what, double value);
 enum { LUNA_HTTP_HEALTH = 1, LUNA_HTTP_READY = 2, LUNA_HTTP_METRICS = 3, LUNA_HTTP_PPROF = 4 };
 /* Serves an HTTP endpoint on "host:port", from the moment the generation takes over; an endpoint of

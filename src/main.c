@@ -67,12 +67,12 @@ static int print_plugins(const char *name)
         if (lua_pcall(L, 1, 2, 0) == 0) {
             int ok = lua_toboolean(L, -2);
             fputs(lua_tostring(L, -1), ok ? stdout : stderr);
-            lua_close(L);
+            luna_lua_close(L);
             return ok ? 0 : 1;
         }
     }
     fprintf(stderr, "%s\n", lua_tostring(L, -1));
-    lua_close(L);
+    luna_lua_close(L);
     return 1;
 }
 

@@ -2,8 +2,9 @@
 local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local chain = require "lunadns.chain"
+local containment = require "lunadns.containment"
 local corefile = require "lunadns.corefile"
-local plugin = require "lunadns.plugin"
+local loader_of = require "lunadns.loader"
 local runner = require "lunadns.runner"
 
 local C = boundary.C
@@ -25,13 +26,16 @@ local function reader()
     readfile = function(path)
       if files[path] == nil then
         local f, err = io.open(path, "rb")
-        if not f then return nil, err end
+        if not f then
+          files[path] = false
+          return nil, err
+        end
         local text, why = f:read "*a"
         f:close()
         if not text then return nil, why end
         files[path] = text
       end
-      return files[path]
+      return files[path] or nil, "no such file"
     end,
     glob = function(pattern)
       if not globs[pattern] then
@@ -55,7 +59,7 @@ end
 
 local function read(source, given, warn)
   local directory = given.conf:match "^(.*)/[^/]*$" or "."
-  local loader = plugin.loader(directory)
+  local loader = loader_of.new(directory, source.readfile)
   local config, err = corefile.read(given.conf, given.text, {
     known = function(name) return loader:known(name) end, default_port = given.port, readfile = source.readfile,
     glob = source.glob, warn = warn, one_line = true,
@@ -116,11 +120,12 @@ local function make(state, given, source, role)
   local env = {
     loader = loader, state = state, generation = generation, role = role, directory = directory,
     workers = state.workers, closers = {}, warn = warn,
-    spawner = function(fn, q)
-      starters[#starters + 1] = { fn, q }
+    spawner = function(fn, q, hook)
+      starters[#starters + 1] = { fn, q, hook }
       return true
     end,
   }
+  loader.state = state
   local blocks
   blocks, err = chain.read(config, env)
   if not blocks then return nil, err end
@@ -153,12 +158,6 @@ function boot.control(state, given)
   return made
 end
 
-local function panic_text(q, err, state)
-  local client = q.client.family ~= 0 and boundary.addr_text(q.client) or "-"
-  return ("Recovered from panic in server: %s (question %s type %d, client %s)"):format(tostring(err), q:name_text(),
-    q.qtype, client), state
-end
-
 --- In a worker's state: the same Corefile, from the texts that the control state read.
 ---@param state ffi.cdata* luna_state
 ---@param given LunaBoot
@@ -168,25 +167,18 @@ end
 function boot.worker(state, given, source)
   local made, err = make(state, given, source, "worker")
   if not made then return nil, err end
-  local family = C.luna_metric("coredns_panics_total", "A metrics that counts the number of panics.", C.LUNA_COUNTER, "",
-    nil, 0, 1)
-  local panics = C.luna_series(family, "")
-  local drive = runner.new(state, made.chains, function(q, failure)
-    state.metrics[panics] = state.metrics[panics] + 1
-    log(state, C.LUNA_ERROR, (panic_text(q, failure)))
-    C.luna_reply_clear(q)
-    return 2
-  end)
+  local contain = containment.new(state, made.loader.owners)
+  local drive = runner.new(state, made.chains, contain)
   made.runner = drive
   local root = ffi.new("uint8_t[1]")
-  local function start(fn, q)
+  local function start(fn, q, hook)
     q = q or C.luna_query_new(state, root, 1, 2, 1, 0, 0)
     if q == nil then return false end
     drive.start(function(own)
-      local ok, failure = pcall(fn, own)
+      local ok, failure = xpcall(fn, contain.trace, own)
+      if not ok then contain.failed(own, failure, hook or "spawn") end
       C.luna_query_free(own)
-      if not ok then error(failure, 0) end
-    end, q)
+    end, q, hook or "spawn")
     return true
   end
   local entry = drive.entry
@@ -196,7 +188,7 @@ function boot.worker(state, given, source)
     for _, block in ipairs(made.blocks) do
       for _, instance in ipairs(block.instances) do instance.server.spawner = start end
     end
-    for _, starter in ipairs(made.starters) do start(starter[1], starter[2]) end
+    for _, starter in ipairs(made.starters) do start(starter[1], starter[2], starter[3]) end
     made.entry = entry
     entry()
   end
@@ -207,29 +199,36 @@ function boot.close(made)
   for _, close in ipairs(made.env.closers) do pcall(close) end
 end
 
---- Hash input of the Corefile as it is on disk now, with the plugin files it uses: the reload plugin compares it.
+--- Hash input of the Corefile as it is on disk now, with the plugin files and modules it uses: the reload plugin compares
+--- it.
 ---@param given LunaBoot
+---@param required table<string, string> modules that the running generation required
 ---@return string|nil json
 ---@return string|nil err
-function boot.fingerprint(given)
+function boot.fingerprint(given, required)
   local source = reader()
   local config, err, loader = read(source, given, function() end)
   if not config then return nil, err end
+  local names = {}
   for _, block in ipairs(config.blocks) do
-    for _, directive in ipairs(block.directives) do loader:source(directive.name) end
+    for _, directive in ipairs(block.directives) do names[#names + 1] = directive.name end
   end
-  local parts, files = { corefile.to_json(config) }, {}
-  for file in pairs(loader.files) do files[#files + 1] = file end
-  table.sort(files)
-  for _, file in ipairs(files) do parts[#parts + 1] = file .. "\n" .. loader.files[file] end
+  local parts, paths, files = { corefile.to_json(config) }, {}, loader:fingerprint(names, required)
+  for path in pairs(files) do paths[#paths + 1] = path end
+  table.sort(paths)
+  for _, path in ipairs(paths) do parts[#parts + 1] = path .. "\n" .. files[path] end
   return table.concat(parts, "\n")
 end
 
 local function quote(t)
   local out = {}
   for key, value in pairs(t) do
-    if type(value) == "table" then value = "{" .. quote(value) .. "}" else value = ("%q"):format(value) end
-    out[#out + 1] = ("[%s]=%s"):format(type(key) == "number" and key or ("%q"):format(key), value)
+    if type(value) == "table" then
+      value = "{" .. quote(value) .. "}"
+    elseif type(value) == "string" then
+      value = ("%q"):format(value)
+    end
+    out[#out + 1] = ("[%s]=%s"):format(type(key) == "number" and key or ("%q"):format(key), tostring(value))
   end
   return table.concat(out, ",")
 end
@@ -288,7 +287,7 @@ function boot.core_warm()
 end
 
 function boot.core_fingerprint(conf, text, port)
-  return boot.fingerprint { conf = conf, text = text, port = port }
+  return boot.fingerprint({ conf = conf, text = text, port = port }, made_here and made_here.loader.required or {})
 end
 
 function boot.core_close()

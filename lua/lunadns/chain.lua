@@ -1,5 +1,6 @@
 --- Builds the handler of each server block: one closure around the next, which LuaJIT inlines into one trace.
 local Server = require "lunadns.server"
+local guard = require "lunadns.guard"
 local options = require "lunadns.options"
 local order = require "lunadns.order"
 
@@ -38,29 +39,30 @@ local function read_block(block, env)
     line = block.line }
   local first = {}
   for _, directive in ipairs(block.directives) do
-    local spec, err = env.loader:load(directive.name)
-    if not spec then return nil, located(directive, err) end
-    first[#first + 1] = { plugin = spec, directive = directive, rank = order.rank(spec), index = #first }
+    local spec, owner = env.loader:load(directive.name)
+    if not spec then return nil, located(directive, owner) end
+    first[#first + 1] = { plugin = spec, owner = owner, directive = directive }
   end
-  table.sort(first, function(a, b)
-    if a.rank ~= b.rank then return a.rank < b.rank end
-    return a.index < b.index
-  end)
-  for _, found in ipairs(first) do
+  local sorted, err = order.sort(first)
+  if not sorted then return nil, err end
+  for _, found in ipairs(sorted) do
     local runs, plugin = found.directive.runs, found.plugin
     if #runs > 1 and not plugin.many then
       return nil, located(runs[2], "this plugin can only be used once per Server Block: " .. plugin.name)
     end
     if plugin.many == "merge" then
-      self.instances[#self.instances + 1] = { plugin = plugin, directive = found.directive, runs = runs, merge = true }
+      self.instances[#self.instances + 1] =
+        { plugin = plugin, owner = found.owner, directive = found.directive, runs = runs, rank = found.rank, merge = true }
     else
       for i, run in ipairs(runs) do
-        -- A chunk of its own for every instance, see plugin.lua.
-        local own = i == 1 and plugin or env.loader:load(plugin.name)
-        self.instances[#self.instances + 1] = { plugin = own, directive = run, runs = { run } }
+        -- A chunk of its own for every instance, see loader.lua.
+        local own, owner = plugin, found.owner
+        if i > 1 then own, owner = env.loader:load(plugin.name) end
+        self.instances[#self.instances + 1] = { plugin = own, owner = owner, directive = run, runs = { run }, rank = found.rank }
       end
     end
   end
+  for _, instance in ipairs(self.instances) do instance.owner.instance = instance end
   return self
 end
 
@@ -68,7 +70,10 @@ local function parse_options(block, instance, env)
   local confs = {}
   for i, run in ipairs(instance.runs) do
     local ctx = { zones = block.zones, root = block.settings.root, file = run.file }
-    local conf, err, warnings = instance.plugin.schema:parse(run, ctx)
+    local own, rule, wrong = guard.rule(run, instance.plugin)
+    if wrong then return nil, wrong end
+    instance.on_error = rule or instance.on_error
+    local conf, err, warnings = instance.plugin.schema:parse(own, ctx)
     if not conf then return nil, err end
     for _, warning in ipairs(warnings or {}) do env.warn(warning) end
     confs[i] = conf
@@ -81,7 +86,7 @@ local function new_server(block, instance, env)
   return setmetatable({
     name = instance.plugin.name, zones = block.zones, sites = block.sites, block = block.settings, chain = block,
     directory = env.directory, state = env.state, generation = env.generation, role = env.role, workers = env.workers,
-    closers = env.closers, spawner = env.spawner, where = options.where,
+    closers = env.closers, spawner = env.spawner, where = options.where, loader = env.loader, owner = instance.owner,
   }, Server)
 end
 
@@ -97,7 +102,7 @@ function chain.read(config, env)
     if not self then return nil, err end
     blocks[i] = self
     for _, instance in ipairs(self.instances) do
-      steps[#steps + 1] = { order.rank(instance.plugin), i, #steps, self, instance }
+      steps[#steps + 1] = { instance.rank, i, #steps, self, instance }
     end
   end
   table.sort(steps, function(a, b)
@@ -119,21 +124,6 @@ function chain.read(config, env)
   return blocks
 end
 
---- The name of the plugin that wrote a reply is known by where it first appears on the way out. Chunk text, so
---- that each instance's
---- wrapper is a prototype of its own.
-local SIGNED = [[
-local handler, number = ...
-return function(q)
-  local rcode, err = handler(q)
-  if q.author < 0 and q.reply_len > 0 then q.author = number end
-  return rcode, err
-end]]
-
-local function sign(handler, number)
-  return assert(loadstring(SIGNED, "=chain"))(handler, number)
-end
-
 --- Runs every setup and returns the handler of a block.
 ---@param block LunaBlock
 ---@param names table<integer, string> plugin names by author number; grows
@@ -153,10 +143,17 @@ function chain.build(block, names)
       if not ok then return nil, where_of(instance, own) end
       if own and own ~= handler then
         last = true
-        if instance.plugin.writes ~= false then
+        -- A plugin of the binary has its place in the chain for a reason: it is not left out, unless the user says so.
+        local guarded = not instance.owner.embedded or instance.on_error ~= nil
+        if guarded or instance.plugin.writes ~= false then
           local number = #names + 1
           names[number] = instance.plugin.name
-          own = sign(own, number)
+          instance.number = number
+          if guarded then
+            own, instance.switch = guard.wrap(own, handler, number, instance.owner.env)
+          else
+            own = guard.sign(own, number)
+          end
         end
         handler = own
       end

@@ -1,13 +1,13 @@
 --- `lunadns -plugins [NAME]`: the list, or one plugin's help from its options.
 local boundary = require "lunadns.boundary"
 local order = require "lunadns.order"
-local plugin = require "lunadns.plugin"
+local loader_of = require "lunadns.loader"
 
 ---@param name? string
 ---@return boolean ok
 ---@return string text
 return function(name)
-  local loader = plugin.loader "."
+  local loader = loader_of.new "."
   if name then
     local spec, err = loader:load(name)
     if not spec then return false, err .. "\n" end

@@ -5,7 +5,7 @@ local boundary = require "lunadns.boundary"
 local C = boundary.C
 
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
-local pcall = pcall
+local pcall, xpcall = pcall, xpcall
 
 local runner = {}
 
@@ -20,24 +20,30 @@ end
 
 ---@class LunaRunner
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
----@field start fun(fn: fun(q: ffi.cdata*), q: ffi.cdata*) runs fn(q) in a runner now, until it waits or ends
+---@field start fun(fn: fun(q: ffi.cdata*), q: ffi.cdata*, hook: string) runs fn(q) in a runner now, until it waits or ends; hook
+--- says in messages what fn is
 ---@field parked fun(): integer
 
 --- A driver for one state.
 ---@param state ffi.cdata* luna_state
 ---@param chains function[] handler by site number
----@param on_error fun(q: ffi.cdata*, err: any): integer what a handler threw; returns the rcode for its query
+---@param contain LunaContainment what is done with errors
 ---@return LunaRunner
-function runner.new(state, chains, on_error)
+function runner.new(state, chains, contain)
   local parked = {} -- slot index -> coroutine
   local refs = {} -- slot index -> the query's pointer, boxed once
   local pool, idle, waiting = {}, 0, 0
   local cursor = 0
-  local task, task_q
+  local task, task_q, task_hook
 
-  local function fail(q, err)
-    local ok, rcode = pcall(on_error, q, err)
-    return ok and rcode or 2
+  local trace = contain.trace
+
+  -- nil: its chain is to run again.
+  local function fail(own, err)
+    local ok, rcode = pcall(contain.failed, own.q, err, own.task and own.hook or "handler")
+    if ok then return rcode end
+    C.luna_query_again(own.q)
+    return 2
   end
 
   -- One pcall around all of a runner's queries, and one loop: compiled code cannot return through a pcall that it did not enter,
@@ -46,10 +52,13 @@ function runner.new(state, chains, on_error)
     while true do
       if task then
         local fn, q = task, task_q
+        own.q, own.task, own.hook = q, true, task_hook
         task, task_q = nil, nil
-        own.q, own.task = q, true
         fn(q)
         own.task = false
+      elseif own.again then
+        own.again = false
+        C.luna_query_finish(own.q, (chains[own.q.block](own.q)))
       elseif cursor < state.batch_len then
         local index = state.batch[cursor]
         local q = refs[index]
@@ -69,11 +78,15 @@ function runner.new(state, chains, on_error)
   end
 
   local function serve()
-    local own = { q = false, task = false } -- what this runner is at
+    local own = { q = false, task = false, hook = false, again = false } -- what this runner is at
     while true do
-      local _, err = pcall(work, own) -- returns by an error only
-      local rcode = fail(own.q, err)
-      if not own.task then C.luna_query_finish(own.q, rcode) end
+      local _, err = xpcall(work, trace, own) -- returns by an error only
+      local rcode = fail(own, err)
+      if not rcode then
+        own.again = true
+      elseif not own.task then
+        C.luna_query_finish(own.q, rcode)
+      end
       own.task = false
     end
   end
@@ -130,8 +143,8 @@ function runner.new(state, chains, on_error)
     end
   end
 
-  function self.start(fn, q)
-    task, task_q = fn, q
+  function self.start(fn, q, hook)
+    task, task_q, task_hook = fn, q, hook
     drive(take())
   end
 

@@ -96,6 +96,19 @@ function Server:log(level, format, ...)
   C.luna_log(self.state, LEVELS[level], text, #text)
 end
 
+--- Compiles code that stands elsewhere than in the plugin's own file, with globals of its own.
+---@param text string
+---@param file string where it stands: its first line is the file's first
+---@return function|nil chunk
+---@return string|nil err with file and line
+function Server:compile(text, file)
+  local instance = self.owner.instance
+  local chunk, owner = self.loader:compile({ text = text, file = file, embedded = false }, self.name)
+  if not chunk then return nil, owner end
+  owner.instance, instance.owner, self.owner = instance, owner, owner
+  return chunk
+end
+
 --- Runs fn when the generation ends: to close what setup opened.
 ---@param fn fun()
 function Server:on_close(fn)

@@ -1,7 +1,7 @@
 --- For specs: which settings of the process a Corefile makes. They are the core's, which only tells what it was told.
 local ffi = require "ffi"
 local t = require "dns.test"
-local plugin = require "lunadns.plugin"
+local loader_of = require "lunadns.loader"
 
 --- A core whose luna_config_set keeps what it gets, by the setting's name.
 local function recorder(seen)
@@ -15,8 +15,8 @@ end
 return function(line)
   local seen = {}
   local fake = setmetatable({ C = recorder(seen) }, { __index = ffi })
-  local load = plugin.loader(".").load
-  local loader = getmetatable(plugin.loader ".").__index
+  local load = loader_of.new(".").load
+  local loader = getmetatable(loader_of.new ".").__index
   loader.load = function(self, name)
     local own = package.loaded.ffi
     package.loaded.ffi = fake

@@ -61,6 +61,9 @@ void luna_config_set(luna_generation *g, int what, double value)
     case LUNA_SET_READY_CONTINUOUS:
         g->ready_continuous = value != 0;
         break;
+    case LUNA_SET_LUA_MEMORY:
+        g->lua_memory = value;
+        break;
     }
 }
 

@@ -6,6 +6,8 @@
 #include "../http/http.h"
 #include "../observe/observe.h"
 
+enum { LUA_MEMORY = 64 << 20 };
+
 static uint64_t *scratch; /* metrics of states that serve nobody */
 static unsigned counter;
 
@@ -77,6 +79,11 @@ static int load_seat(luna_generation *g, luna_seat *seat, const luna_source *sou
     lua_State *L = seat->L = luna_lua_new(err, err_len);
     if (!L)
         return -1;
+    seat->memory = luna_memory_bound(L, (size_t)g->lua_memory);
+    if (!seat->memory) {
+        snprintf(err, err_len, "no memory for a Lua state");
+        return -1;
+    }
     if (boot_function(L, "core_worker"))
         return fail(L, -1, err, err_len);
     lua_pushlightuserdata(L, &seat->state);
@@ -99,6 +106,7 @@ luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool off
     if (!scratch)
         scratch = luna_metrics_page_new(0);
     g->number = ++counter;
+    g->lua_memory = LUA_MEMORY;
     g->offline = offline;
     g->nseats = n;
     g->seats = calloc(n + 1, sizeof *g->seats);
@@ -158,7 +166,7 @@ static void close_lua(lua_State *L)
 {
     if (!boot_function(L, "core_close"))
         lua_pcall(L, 0, 0, 0);
-    lua_close(L);
+    luna_lua_close(L);
 }
 
 void luna_seat_end(luna_generation *g, luna_seat *seat)

@@ -4,6 +4,7 @@
 #ifndef LUNA_GENERATION_H
 #define LUNA_GENERATION_H
 #include <lua.h>
+#include "memory.h"
 #include "worker.h"
 #include "listener.h"
 #include "router.h"
@@ -12,7 +13,8 @@
 /* What one worker keeps for one generation. Only that worker touches it once the generation serves.
  */
 typedef struct luna_seat {
-    lua_State *L; /* the entry function is at stack index 1 */
+    lua_State *L;        /* the entry function is at stack index 1 */
+    luna_memory *memory; /* L's */
     luna_state state;
     uint32_t batch[LUNA_BATCH]; /* slot numbers */
     uint32_t *woken;
@@ -42,6 +44,7 @@ struct luna_generation {
     /* Settings of process-wide plugins; seconds, 0 = off. */
     double lameduck, reload_interval, reload_jitter;
     bool debug, ready_continuous;
+    double lua_memory;     /* octets that a worker's Lua state may take */
     char *banner;          /* what a start prints */
     char fingerprint[129]; /* SHA-512 of the parsed Corefile, hex */
     char watched[129];     /* the same with the plugin files: what a reload compares */
@@ -80,7 +83,9 @@ static inline void luna_generation_leave(luna_generation *g, luna_worker *w)
 /* From the worker's thread: queries that come from now on are this generation's. */
 void luna_generation_take_over(luna_generation *g, luna_worker *w);
 
-/* A Lua state with the embedded modules and the boundary. NULL with a text in err. */
+/* A Lua state with the embedded modules and the boundary. NULL with a text in err. Ended by
+ * luna_lua_close. */
 lua_State *luna_lua_new(char *err, size_t err_len);
+void luna_lua_close(lua_State *L);
 
 #endif

@@ -88,18 +88,34 @@ luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
     return slot;
 }
 
+static void end_waits(luna_slot *slot)
+{
+    luna_query *q = &slot->q;
+    if (q->core[LUNA_CORE_EXCHANGE])
+        luna_exchange_release(q);
+    if (q->core[LUNA_CORE_FLIGHT])
+        luna_flight_release(q);
+    if (slot->timer.next)
+        luna_timer_clear(&q->worker->wheel, &slot->timer);
+}
+
+void luna_query_again(luna_query *q)
+{
+    end_waits(luna_slot_of(q));
+    luna_reply_clear(q);
+    q->author = -1;
+    q->ede = 0;
+    q->dropped = 0;
+    memset(q->user, 0, sizeof q->user);
+}
+
 void luna_slot_release(luna_slot *slot)
 {
     luna_query *q = &slot->q;
     luna_worker *w = q->worker;
     if (slot->use == SLOT_FREE)
         return;
-    if (q->core[LUNA_CORE_EXCHANGE])
-        luna_exchange_release(q);
-    if (q->core[LUNA_CORE_FLIGHT])
-        luna_flight_release(q);
-    if (slot->timer.next)
-        luna_timer_clear(&w->wheel, &slot->timer);
+    end_waits(slot);
     if (q->generation && slot->use != SLOT_OWN)
         luna_generation_leave(q->generation, w);
     if (slot->packet_spill || slot->reply_spill) {

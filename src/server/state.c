@@ -82,8 +82,14 @@ lua_State *luna_lua_new(char *err, size_t err_len)
     }
     if (lua_cpcall(L, (lua_CFunction)prepare, NULL)) {
         snprintf(err, err_len, "%s", lua_tostring(L, -1));
-        lua_close(L);
+        luna_lua_close(L);
         return NULL;
     }
     return L;
+}
+
+void luna_lua_close(lua_State *L)
+{
+    luna_memory_release(L);
+    lua_close(L);
 }

@@ -53,6 +53,7 @@ static void enter(luna_seat *seat, luna_worker *w)
 {
     lua_State *L = seat->L;
     seat->state.now = w->now;
+    luna_memory_relieve(seat->memory, L);
     lua_pushvalue(L, 1);
     if (lua_pcall(L, 0, 0, 0)) {
         /* Handlers run under pcall inside; what arrives here is the runtime itself, or memory. */

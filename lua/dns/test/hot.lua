@@ -8,7 +8,7 @@ local C = boundary.C
 
 local BATCH = 32
 local WARM, ROUNDS = 400, 320 -- batches
-local ATTEMPTS = 4
+local ATTEMPTS = 10
 
 local function describe(func, pc, code, reason)
   local info = require("jit.util").funcinfo(func, pc)
