@@ -136,8 +136,9 @@ typedef struct luna_state {
     luna_generation *generation;
     uint32_t worker_index; /* from 0 */
     uint32_t workers;
-    uint8_t dry; /* 1 = warm-up or check: nothing leaves the process */
-    uint8_t pad[7];
+    uint32_t serving; /* slot + 1 of the query whose handler runs, for the watchdog; 0 = none */
+    uint8_t dry;      /* 1 = warm-up or check: nothing leaves the process */
+    uint8_t pad[3];
 } luna_state;
 
 /* Size of luna_query in the upper, of luna_state in the lower 32 bits: Lua compares it with its own
@@ -307,6 +308,13 @@ uint32_t luna_random_below(uint32_t n);
 int luna_addr_parse(const char *text, uint16_t default_port, luna_addr *out);
 /* Writes the address without port (IPv6 without brackets); out holds 64. Returns the length. */
 int luna_addr_text(const luna_addr *a, char *out);
+
+/* LuaJIT has made machine code: size octets at an address, from what stands at where ("plugin/x:
+ * x.lua:7"). So the watchdog can say where a worker is. Allocates, takes a lock: compiling is rare.
+ */
+void luna_trace_made(luna_state *s, uint32_t number, uint64_t at, uint32_t size, const char *where);
+/* All machine code of the state is gone. */
+void luna_traces_flushed(luna_state *s);
 
 /* ---- metrics (src/observe/metrics.c), Prometheus text format 0.0.4
  * --------------------------------------------- */
@@ -575,6 +583,8 @@ void luna_ready_open(int gate);
 void luna_ready_shut(int gate);
 /* SHA-512 of text as 128 hex digits; out holds 129. */
 void luna_sha512(const char *text, size_t len, char *out);
+/* The same of a file's content. 0, or LUNA_E_SYSTEM when it cannot be read. Reads the disk. */
+int luna_sha512_file(const char *path, char *out);
 /* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL. */
 const char *luna_embedded(const char *path, size_t *len);
 /* Paths that match a glob(3) pattern, in lexical order, each ended by a newline. Returns the

@@ -6,6 +6,7 @@ local containment = require "lunadns.containment"
 local corefile = require "lunadns.corefile"
 local loader_of = require "lunadns.loader"
 local runner = require "lunadns.runner"
+local traces = require "lunadns.traces"
 
 local C = boundary.C
 local boot = {}
@@ -116,10 +117,10 @@ local function make(state, given, source, role)
   end
   local config, err, loader, directory = read(source, given, warn)
   if not config then return nil, err end
-  local starters = {}
+  local starters, watched = {}, {}
   local env = {
     loader = loader, state = state, generation = generation, role = role, directory = directory,
-    workers = state.workers, closers = {}, warn = warn,
+    workers = state.workers, closers = {}, warn = warn, watch = function(path) watched[path] = true end,
     spawner = function(fn, q, hook)
       starters[#starters + 1] = { fn, q, hook }
       return true
@@ -143,7 +144,7 @@ local function make(state, given, source, role)
     for _, site in ipairs(block.sites) do chains[site.number] = handler end
   end
   return { chains = chains, env = env, config = config, starters = starters, blocks = blocks, loader = loader,
-    source = source }
+    source = source, watched = watched }
 end
 
 --- In the control state: reads, checks, opens what listens.
@@ -202,10 +203,10 @@ end
 --- Hash input of the Corefile as it is on disk now, with the plugin files and modules it uses: the reload plugin compares
 --- it.
 ---@param given LunaBoot
----@param required table<string, string> modules that the running generation required
+---@param running { loader: LunaLoader, watched: table<string, boolean> }|nil what serves now
 ---@return string|nil json
 ---@return string|nil err
-function boot.fingerprint(given, required)
+function boot.fingerprint(given, running)
   local source = reader()
   local config, err, loader = read(source, given, function() end)
   if not config then return nil, err end
@@ -213,10 +214,17 @@ function boot.fingerprint(given, required)
   for _, block in ipairs(config.blocks) do
     for _, directive in ipairs(block.directives) do names[#names + 1] = directive.name end
   end
-  local parts, paths, files = { corefile.to_json(config) }, {}, loader:fingerprint(names, required)
+  local files = loader:fingerprint(names, running and running.loader.required or {})
+  local parts, paths = { corefile.to_json(config) }, {}
   for path in pairs(files) do paths[#paths + 1] = path end
   table.sort(paths)
   for _, path in ipairs(paths) do parts[#parts + 1] = path .. "\n" .. files[path] end
+  local data, digest = {}, ffi.new "char[129]"
+  for path in pairs(running and running.watched or {}) do data[#data + 1] = path end
+  table.sort(data)
+  for _, path in ipairs(data) do
+    parts[#parts + 1] = path .. "\n" .. (C.luna_sha512_file(path, digest) == 0 and ffi.string(digest) or "unreadable")
+  end
   return table.concat(parts, "\n")
 end
 
@@ -274,8 +282,10 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   local source, stored = reader(), unquote(snapshot)
   for path, content in pairs(stored.files) do source.files[path] = content end
   for pattern, paths in pairs(stored.globs) do source.globs[pattern] = paths end
-  local made, err = boot.worker(ffi.cast("luna_state *", pointer), { conf = conf, text = text, port = port }, source)
+  local state = ffi.cast("luna_state *", pointer)
+  local made, err = boot.worker(state, { conf = conf, text = text, port = port }, source)
   if not made then return nil, err end
+  traces.watch(state, made.loader.owners)
   made_here = made
   return function() made.entry() end
 end
@@ -287,7 +297,7 @@ function boot.core_warm()
 end
 
 function boot.core_fingerprint(conf, text, port)
-  return boot.fingerprint({ conf = conf, text = text, port = port }, made_here and made_here.loader.required or {})
+  return boot.fingerprint({ conf = conf, text = text, port = port }, made_here)
 end
 
 function boot.core_close()

@@ -70,6 +70,8 @@ local function parse_options(block, instance, env)
   local confs = {}
   for i, run in ipairs(instance.runs) do
     local ctx = { zones = block.zones, root = block.settings.root, file = run.file }
+    -- Plugins of the binary look after their files themselves.
+    if not instance.owner.embedded then ctx.watch = env.watch end
     local own, rule, wrong = guard.rule(run, instance.plugin)
     if wrong then return nil, wrong end
     instance.on_error = rule or instance.on_error
@@ -87,6 +89,7 @@ local function new_server(block, instance, env)
     name = instance.plugin.name, zones = block.zones, sites = block.sites, block = block.settings, chain = block,
     directory = env.directory, state = env.state, generation = env.generation, role = env.role, workers = env.workers,
     closers = env.closers, spawner = env.spawner, where = options.where, loader = env.loader, owner = instance.owner,
+    watcher = env.watch,
   }, Server)
 end
 

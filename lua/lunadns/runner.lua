@@ -53,25 +53,30 @@ function runner.new(state, chains, contain)
       if task then
         local fn, q = task, task_q
         own.q, own.task, own.hook = q, true, task_hook
+        state.serving = q.index + 1
         task, task_q = nil, nil
         fn(q)
-        own.task = false
+        own.q, own.task = false, false
       elseif own.again then
-        own.again = false
-        C.luna_query_finish(own.q, (chains[own.q.block](own.q)))
+        local q = own.again
+        own.q, own.again = q, false
+        C.luna_query_finish(q, (chains[q.block](q)))
       elseif cursor < state.batch_len then
         local index = state.batch[cursor]
         local q = refs[index]
         if not q then
+          own.q = false -- what fails here is not the last query's
           q = C.luna_query_at(state, index)
           refs[index] = q
         end
         cursor = cursor + 1
         own.q = q
+        state.serving = index + 1
         C.luna_query_finish(q, (chains[q.block](q)))
         -- What was compiled from the wait on ends well here.
         if q.waited ~= 0 then yield() end
       else
+        own.q = false
         yield()
       end
     end
@@ -81,13 +86,15 @@ function runner.new(state, chains, contain)
     local own = { q = false, task = false, hook = false, again = false } -- what this runner is at
     while true do
       local _, err = xpcall(work, trace, own) -- returns by an error only
+      -- Not a handler's: the runtime itself, out of memory.
+      if not own.q then error(tostring(err), 0) end
       local rcode = fail(own, err)
       if not rcode then
-        own.again = true
+        own.again = own.q
       elseif not own.task then
         C.luna_query_finish(own.q, rcode)
       end
-      own.task = false
+      own.q, own.task = false, false
     end
   end
 
@@ -119,6 +126,7 @@ function runner.new(state, chains, contain)
       if co then
         parked[index] = nil
         waiting = waiting - 1
+        state.serving = index + 1
         drive(co)
       end
     end
@@ -141,6 +149,7 @@ function runner.new(state, chains, contain)
       drive(take())
       if cursor < state.batch_len then drive_rest() end
     end
+    state.serving = 0
   end
 
   function self.start(fn, q, hook)

@@ -109,6 +109,10 @@ function Server:compile(text, file)
   return chunk
 end
 
+--- Loads the configuration anew when the content of a file changes, as for options of type `file`. From setup.
+---@param path string
+function Server:watch(path) self.watcher(path) end
+
 --- Runs fn when the generation ends: to close what setup opened.
 ---@param fn fun()
 function Server:on_close(fn)

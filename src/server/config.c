@@ -84,12 +84,36 @@ int luna_config_endpoint(luna_generation *g, int kind, const char *address, char
     return LUNA_OK;
 }
 
+static void hex(const unsigned char *digest, char *out)
+{
+    for (int i = 0; i < 64; i++)
+        sprintf(out + 2 * i, "%02x", digest[i]);
+}
+
 void luna_sha512(const char *text, size_t len, char *out)
 {
     unsigned char digest[64];
     EVP_Digest(text, len, digest, NULL, EVP_sha512(), NULL);
-    for (int i = 0; i < 64; i++)
-        sprintf(out + 2 * i, "%02x", digest[i]);
+    hex(digest, out);
+}
+
+int luna_sha512_file(const char *path, char *out)
+{
+    unsigned char piece[16384], digest[64];
+    size_t n;
+    FILE *f = fopen(path, "rb");
+    EVP_MD_CTX *context = f ? EVP_MD_CTX_new() : NULL;
+    bool good = context && EVP_DigestInit_ex(context, EVP_sha512(), NULL);
+    while (good && (n = fread(piece, 1, sizeof piece, f)) > 0)
+        good = EVP_DigestUpdate(context, piece, n);
+    good = good && !ferror(f) && EVP_DigestFinal_ex(context, digest, NULL);
+    EVP_MD_CTX_free(context);
+    if (f)
+        fclose(f);
+    if (!good)
+        return LUNA_E_SYSTEM;
+    hex(digest, out);
+    return LUNA_OK;
 }
 
 int luna_glob(const char *pattern, char *out, size_t out_len)

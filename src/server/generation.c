@@ -204,6 +204,7 @@ void luna_generation_free(luna_generation *g)
     for (unsigned i = 0; i < g->nseats; i++) {
         if (g->seats[i].L)
             close_lua(g->seats[i].L);
+        luna_traces_free(g->seats[i].traces);
         free(g->seats[i].woken);
     }
     free(g->seats);

@@ -10,16 +10,20 @@
 #include "router.h"
 #include "../http/http.h"
 
+typedef struct luna_traces luna_traces; /* watchdog.c */
+
 /* What one worker keeps for one generation. Only that worker touches it once the generation serves.
  */
 typedef struct luna_seat {
     lua_State *L;        /* the entry function is at stack index 1 */
     luna_memory *memory; /* L's */
+    luna_traces *traces; /* L's machine code, NULL until there is some */
     luna_state state;
     uint32_t batch[LUNA_BATCH]; /* slot numbers */
     uint32_t *woken;
-    unsigned held; /* clients' queries of this generation in this worker's slab */
-    bool current;  /* new queries go here */
+    uint64_t failed; /* when the runtime's last failure was logged */
+    unsigned held;   /* clients' queries of this generation in this worker's slab */
+    bool current;    /* new queries go here */
     bool closed;
 } luna_seat;
 
@@ -41,6 +45,7 @@ struct luna_generation {
     unsigned nseats;
     luna_seat *seats;    /* by worker index */
     unsigned open_seats; /* atomic: seats not closed yet */
+    bool exhausted;      /* atomic: a seat's Lua state has reached its bound for good */
     /* Settings of process-wide plugins; seconds, 0 = off. */
     double lameduck, reload_interval, reload_jitter;
     bool debug, ready_continuous;
@@ -87,5 +92,6 @@ void luna_generation_take_over(luna_generation *g, luna_worker *w);
  * luna_lua_close. */
 lua_State *luna_lua_new(char *err, size_t err_len);
 void luna_lua_close(lua_State *L);
+void luna_traces_free(luna_traces *t);
 
 #endif

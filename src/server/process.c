@@ -12,8 +12,15 @@
 #include "../observe/observe.h"
 #include "turn.h"
 #include "warm.h"
+#include "watchdog.h"
 
-enum { GRACE_SECONDS = 5, STUCK_SECONDS = 5, ERR_LEN = 2048 };
+enum {
+    GRACE_SECONDS = 5,
+    RENEW_SECONDS = 2,
+    ANSWER_SECONDS = 2,
+    SWEEP_NS = 50000000,
+    ERR_LEN = 2048
+};
 
 static struct {
     const luna_options *options;
@@ -82,6 +89,9 @@ static void schedule_poll(const luna_generation *g)
 
 static void sweep(uv_timer_t *t)
 {
+    /* Closing a listener waits for every worker. */
+    if (!luna_workers_answer(SWEEP_NS))
+        return;
     for (unsigned i = 0; i < process.nold;) {
         luna_generation *g = process.old[i];
         if (__atomic_load_n(&g->open_seats, __ATOMIC_ACQUIRE)) {
@@ -102,6 +112,11 @@ static bool reload(char *err)
     if (process.nold == LUNA_GENERATIONS_MAX - 2) {
         snprintf(err, ERR_LEN, "%u earlier configurations still answer queries; try again later",
                  process.nold);
+        return false;
+    }
+    if (!luna_workers_answer(ANSWER_SECONDS * 1000000000ull)) {
+        snprintf(err, ERR_LEN,
+                 "a worker does not come back to its loop: nothing can be changed until it does");
         return false;
     }
     luna_generation *g = luna_generation_load(&process.options->source, err, ERR_LEN);
@@ -158,28 +173,32 @@ static void poll_due(uv_timer_t *t)
     }
 }
 
-/* A worker that does not come back to its loop answers nobody: /health says so, and the pod is
- * started anew. */
+/* What plugins keep in a Lua state is gone only with the state. Its bound has been reached, so that
+ * queries fail: a new generation begins with empty ones. */
+static void renew_when_exhausted(uint64_t now)
+{
+    static uint64_t next;
+    char err[ERR_LEN] = "";
+    if (process.stopping || now < next ||
+        !__atomic_load_n(&process.current->exhausted, __ATOMIC_RELAXED))
+        return;
+    next = now + RENEW_SECONDS * 1000000000ull;
+    say(LUNA_ERROR,
+        "a worker's Lua state has taken all of its %.0f MB: what plugins keep in tables is lost "
+        "now, "
+        "because all states are made anew; look for a plugin that collects without end, or give "
+        "more with `lua { memory SIZE }`",
+        process.current->lua_memory / 1048576);
+    if (!reload(err))
+        say(LUNA_ERROR, "Restart failed: %s", err);
+}
+
 static void watch(uv_timer_t *t)
 {
-    static bool stuck;
-    bool now_stuck = false;
     uint64_t now = luna_clock();
     (void)t;
-    for (unsigned i = 0; i < luna_worker_count(); i++) {
-        uint64_t since = __atomic_load_n(&luna_worker_at(i)->turn->busy_since, __ATOMIC_RELAXED);
-        if (!since || now < since + STUCK_SECONDS * 1000000000ull)
-            continue;
-        now_stuck = true;
-        if (!stuck)
-            say(LUNA_ERROR,
-                "worker %u has not come back to its loop for %d s: a plugin does not return; "
-                "/health fails until it does",
-                i, STUCK_SECONDS);
-    }
-    if (stuck != now_stuck)
-        luna_health_set_stuck(now_stuck);
-    stuck = now_stuck;
+    luna_watchdog_look(now);
+    renew_when_exhausted(now);
 }
 
 static void finish(uv_timer_t *t)
@@ -307,6 +326,13 @@ static int start(void)
     return 0;
 }
 
+static void leave_without(void)
+{
+    say(LUNA_ERROR, "a worker does not come back to its loop: the process ends without it");
+    luna_log_stop();
+    _exit(process.exit_code);
+}
+
 int luna_process_run(const luna_options *options)
 {
     process.options = options;
@@ -324,6 +350,7 @@ int luna_process_run(const luna_options *options)
     watch_signal(&process.usr1, on_usr1, SIGUSR1);
     watch_signal(&process.usr2, on_usr2, SIGUSR2);
     declare_metrics();
+    luna_watchdog_init();
     rcu_register_thread();
     rcu_thread_offline();
     if (start())
@@ -333,11 +360,15 @@ int luna_process_run(const luna_options *options)
     uv_timer_start(&process.watchdog, watch, 1000, 1000);
     uv_run(&process.loop, UV_RUN_DEFAULT);
 
+    /* The others go on answering meanwhile. */
+    if (!luna_workers_answer(GRACE_SECONDS * 1000000000ull))
+        leave_without();
     /* Listeners stop first, so that what is in flight is all there will be. */
     process.old[process.nold++] = process.current;
     for (unsigned i = 0; i < process.nold; i++)
         luna_generation_close_listeners(process.old[i]);
-    luna_workers_stop(GRACE_SECONDS * 1000000000ull);
+    if (luna_workers_stop(GRACE_SECONDS * 1000000000ull))
+        leave_without();
     for (unsigned i = 0; i < process.nold; i++)
         luna_generation_free(process.old[i]);
     luna_workers_free();

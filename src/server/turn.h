@@ -50,14 +50,17 @@ luna_worker *luna_worker_new(unsigned index, bool offline);
 void luna_worker_free(luna_worker *w);
 /* Starts all of n workers' threads. Returns 0 or LUNA_E_SYSTEM. */
 int luna_workers_start(unsigned n);
-/* Ends them: in-flight queries are answered for at most grace ns. */
-void luna_workers_stop(uint64_t grace);
+/* Ends them: in-flight queries are answered for at most grace ns. Returns how many did not end. */
+unsigned luna_workers_stop(uint64_t grace);
 /* Frees them, once stopped and when no generation is left. */
 void luna_workers_free(void);
 /* Called first by every event callback: the worker is an RCU reader again and its clock is set. */
 void luna_turn_begin(luna_worker *w);
 /* Enters Lua for what was collected and sends what it answered. */
 void luna_turn_end(luna_worker *w);
+/* Whether every worker comes back to its loop within this time, in ns. Waits for it. Main thread.
+ */
+bool luna_workers_answer(uint64_t within);
 /* Runs fn on every worker and waits until all have. Main thread. */
 void luna_workers_each(void (*fn)(luna_worker *w, void *arg), void *arg);
 

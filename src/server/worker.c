@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #include <lauxlib.h>
 #include <urcu-qsbr.h>
 #include "../dns/message.h"
@@ -48,29 +49,44 @@ void luna_turn_begin(luna_worker *w)
     __atomic_store_n(&t->busy_since, w->now, __ATOMIC_RELAXED);
 }
 
+/* Handlers run under pcall inside: what arrives here is the runtime itself, mostly out of memory.
+ * One line a second. */
+static void report_failure(luna_seat *seat, uint64_t now, const char *text)
+{
+    char line[512];
+    if (seat->failed && now < seat->failed + 1000000000u)
+        return;
+    seat->failed = now;
+    int n = snprintf(line, sizeof line, "lunadns: the Lua runtime failed: %s",
+                     text ? text : "no message");
+    luna_log(&seat->state, LUNA_ERROR, line, (size_t)(n < 511 ? n : 511));
+}
+
+static void give_up(luna_worker *w, const uint32_t *slots, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        luna_slot *slot = luna_slot_at(w->slab, slots[i]);
+        if (slot->use == SLOT_SERVING)
+            luna_query_finish(&slot->q, 2);
+    }
+}
+
 /* One entry into a generation's Lua: its new queries and those whose wait is over. */
 static void enter(luna_seat *seat, luna_worker *w)
 {
     lua_State *L = seat->L;
     seat->state.now = w->now;
-    luna_memory_relieve(seat->memory, L);
     lua_pushvalue(L, 1);
     if (lua_pcall(L, 0, 0, 0)) {
-        /* Handlers run under pcall inside; what arrives here is the runtime itself, or memory. */
-        const char *text = lua_tostring(L, -1);
-        char line[512];
-        int n = snprintf(line, sizeof line, "lunadns: the Lua runtime failed: %s",
-                         text ? text : "no message");
-        luna_log(&seat->state, LUNA_ERROR, line, (size_t)(n < 511 ? n : 511));
+        report_failure(seat, w->now, lua_tostring(L, -1));
         lua_pop(L, 1);
-        seat->state.woken_len = 0;
-        for (unsigned i = 0; i < seat->state.batch_len; i++) {
-            luna_slot *slot = luna_slot_at(w->slab, seat->batch[i]);
-            if (slot->use == SLOT_SERVING)
-                luna_query_finish(&slot->q, 2);
-        }
+        give_up(w, seat->woken, seat->state.woken_len);
+        give_up(w, seat->batch, seat->state.batch_len);
+        seat->state.woken_len = seat->state.serving = 0;
     }
     seat->state.batch_len = 0;
+    if (!luna_memory_relieve(seat->memory, L))
+        __atomic_store_n(&seat->state.generation->exhausted, true, __ATOMIC_RELAXED);
 }
 
 static bool enter_all(luna_worker *w)
@@ -417,22 +433,77 @@ void luna_workers_each(void (*fn)(luna_worker *, void *), void *arg)
     uv_sem_destroy(&e.done);
 }
 
+struct ping {
+    uv_sem_t back;
+    unsigned holders; /* atomic */
+};
+
+static void ping_release(struct ping *p)
+{
+    if (__atomic_sub_fetch(&p->holders, 1, __ATOMIC_ACQ_REL))
+        return;
+    uv_sem_destroy(&p->back);
+    free(p);
+}
+
+static void ping_one(luna_worker *w, void *arg)
+{
+    (void)w;
+    uv_sem_post(&((struct ping *)arg)->back);
+    ping_release(arg);
+}
+
+bool luna_workers_answer(uint64_t within)
+{
+    struct ping *p = calloc(1, sizeof *p);
+    if (!p)
+        return false;
+    uv_sem_init(&p->back, 0);
+    p->holders = 1;
+    unsigned asked = 0;
+    for (unsigned i = 0; i < nworkers; i++) {
+        if (!workers[i]->turn->with_thread)
+            continue;
+        __atomic_add_fetch(&p->holders, 1, __ATOMIC_ACQ_REL);
+        asked++;
+        luna_worker_post(workers[i], ping_one, p);
+    }
+    uint64_t until = luna_clock() + within;
+    while (asked && luna_clock() < until) {
+        if (!uv_sem_trywait(&p->back))
+            asked--;
+        else
+            usleep(200);
+    }
+    ping_release(p);
+    return !asked;
+}
+
 static void stop_one(luna_worker *w, void *arg)
 {
-    w->turn->stop_at = luna_clock() + *(uint64_t *)arg;
+    w->turn->stop_at = luna_clock() + *(const uint64_t *)arg;
     w->turn->stopping = true;
     /* A tick must come even when nothing else does, so that the deadline is seen. */
     uv_timer_start(&w->turn->tick, turn_tick, WHEEL_TICK / 1000000, WHEEL_TICK / 1000000);
 }
 
-void luna_workers_stop(uint64_t grace)
+unsigned luna_workers_stop(uint64_t grace)
 {
-    luna_workers_each(stop_one, &grace);
+    unsigned stuck = 0;
+    struct timespec until;
     for (unsigned i = 0; i < nworkers; i++)
-        if (workers[i]->turn->with_thread) {
-            pthread_join(workers[i]->turn->thread, NULL);
+        luna_worker_post(workers[i], stop_one, &grace);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += (time_t)(grace / 1000000000u) + 1;
+    for (unsigned i = 0; i < nworkers; i++) {
+        if (!workers[i]->turn->with_thread)
+            continue;
+        if (pthread_timedjoin_np(workers[i]->turn->thread, NULL, &until))
+            stuck++;
+        else
             workers[i]->turn->with_thread = false;
-        }
+    }
+    return stuck;
 }
 
 void luna_workers_free(void)

@@ -26,6 +26,7 @@ local words = require "lunadns.options.words"
 ---@field zones? string[] the server block's zones
 ---@field root? string the `root` plugin's directory
 ---@field file? string the Corefile's path
+---@field watch? fun(path: string) told of every path that an option names
 
 local parse = {}
 

@@ -235,8 +235,10 @@ types.file = {
     if text == "" then return nil, "is not a path: it is empty" end
     if text:find("%z") then return nil, "is not a path: it has a NUL byte" end
     local root = ctx.root
-    if text:sub(1, 1) == "/" or not root or root == "" then return text end
-    return clean(root .. "/" .. text)
+    local path = text
+    if text:sub(1, 1) ~= "/" and root and root ~= "" then path = clean(root .. "/" .. text) end
+    if ctx.watch then ctx.watch(path) end
+    return path
   end,
 }
 

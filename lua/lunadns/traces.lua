@@ -1,0 +1,31 @@
+--- Tells the core which machine code LuaJIT made of which line, so that the watchdog can name the plugin in whose loop
+--- a worker is stuck.
+local ffi = require "ffi"
+local boundary = require "lunadns.boundary"
+local util = require "jit.util"
+local C = boundary.C
+
+local traces = {}
+
+--- Watches the compiler of this state.
+---@param state ffi.cdata* luna_state
+---@param owners table<table, LunaOwner> of the loader
+function traces.watch(state, owners)
+  local began = "the server"
+  jit.attach(function(what, number, func, pc)
+    if what == "start" then
+      local info = util.funcinfo(func, pc)
+      local owner = owners[debug.getfenv(func)]
+      local place = ("%s:%d"):format(info.source:gsub("^[@=]", ""), info.currentline or 0)
+      began = owner and ("plugin/%s: %s"):format(owner.name, place) or place
+    elseif what == "stop" then
+      local code, at = util.tracemc(number)
+      -- An address may be negative as a Lua number of 32 bits; beyond them it is exact up to 2^53.
+      if code then C.luna_trace_made(state, number, ffi.cast("uint64_t", at), #code, began) end
+    elseif what == "flush" then
+      C.luna_traces_flushed(state)
+    end
+  end, "trace")
+end
+
+return traces
