@@ -48,6 +48,12 @@ struct luna_turn {
  * lack. */
 luna_worker *luna_worker_new(unsigned index, bool offline);
 void luna_worker_free(luna_worker *w);
+/* It is one of the process's workers from now on. */
+void luna_worker_register(luna_worker *w);
+/* In its thread: leaves the loop once nothing is in flight, at the latest after *(uint64_t *)grace
+ * ns.
+ */
+void luna_worker_stop(luna_worker *w, void *grace);
 /* Starts all of n workers' threads. Returns 0 or LUNA_E_SYSTEM. */
 int luna_workers_start(unsigned n);
 /* Ends them: in-flight queries are answered for at most grace ns. Returns how many did not end. */
@@ -56,6 +62,9 @@ unsigned luna_workers_stop(uint64_t grace);
 void luna_workers_free(void);
 /* Called first by every event callback: the worker is an RCU reader again and its clock is set. */
 void luna_turn_begin(luna_worker *w);
+/* Enters the Lua of each generation that has new queries or waits that are over. True when there
+ * was one. */
+bool luna_enter_all(luna_worker *w);
 /* Enters Lua for what was collected and sends what it answered. */
 void luna_turn_end(luna_worker *w);
 /* Whether every worker comes back to its loop within this time, in ns. Waits for it. Main thread.
