@@ -285,7 +285,7 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   local state = ffi.cast("luna_state *", pointer)
   local made, err = boot.worker(state, { conf = conf, text = text, port = port }, source)
   if not made then return nil, err end
-  traces.watch(state, made.loader.owners)
+  traces.watch(state, made.loader.owners, made.runner.cool)
   made_here = made
   return function() made.entry() end
 end

@@ -2,12 +2,21 @@
 --- has to wait does it
 --- yield, with that query inside, and another runner goes on with the batch. There is no coroutine per query.
 local boundary = require "lunadns.boundary"
+local bit = require "bit"
+local set_parameters = require("jit.opt").start
+local util = require "jit.util"
 local C = boundary.C
 
 local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
 local pcall, xpcall = pcall, xpcall
 
 local runner = {}
+
+local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc), 0xff) end
+
+-- What a loop begins with, as long as it is not compiled.
+local LOOP = opcode(loadstring "while true do end", 1)
+local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail are not compiled in one piece
 
 --- Waits until the core has a result for q: to be called when a function of the core returned LUNA_WAIT.
 ---@param q ffi.cdata* luna_query
@@ -23,6 +32,7 @@ end
 ---@field start fun(fn: fun(q: ffi.cdata*), q: ffi.cdata*, hook: string) runs fn(q) in a runner now, until it waits or ends; hook
 --- says in messages what fn is
 ---@field parked fun(): integer
+---@field cool fun() after all compiled code was flushed
 
 --- A driver for one state.
 ---@param state ffi.cdata* luna_state
@@ -33,7 +43,7 @@ function runner.new(state, chains, contain)
   local parked = {} -- slot index -> coroutine
   local refs = {} -- slot index -> the query's pointer, boxed once
   local pool, idle, waiting = {}, 0, 0
-  local cursor = 0
+  local cursor, limit = 0, 0
   local task, task_q, task_hook
 
   local trace = contain.trace
@@ -61,7 +71,7 @@ function runner.new(state, chains, contain)
         local q = own.again
         own.q, own.again = q, false
         C.luna_query_finish(q, (chains[q.block](q)))
-      elseif cursor < state.batch_len then
+      elseif cursor < limit then
         local index = state.batch[cursor]
         local q = refs[index]
         if not q then
@@ -81,6 +91,10 @@ function runner.new(state, chains, contain)
       end
     end
   end
+
+  local loop_at = 1
+  -- LOOP, ILOOP and JLOOP follow each other.
+  while opcode(work, loop_at) < LOOP or opcode(work, loop_at) > LOOP + 2 do loop_at = loop_at + 1 end
 
   local function serve()
     local own = { q = false, task = false, hook = false, again = false } -- what this runner is at
@@ -135,7 +149,20 @@ function runner.new(state, chains, contain)
   end
 
   local function drive_rest()
-    while cursor < state.batch_len do drive(take()) end
+    while cursor < limit do drive(take()) end
+  end
+
+  -- LuaJIT compiles what is first called often enough, a plugin's function as well as the loop in work; which of them is
+  -- first hangs on where they lie in memory. The loop has to be, or queries pass from trace to trace with boxed pointers. So
+  -- until it is compiled, each turn's first query is served alone while one round counts as often enough.
+  local cold, attempts = true, 0
+  local function heat()
+    attempts = attempts + 1
+    set_parameters "hotloop=1"
+    limit = 1
+    drive(take())
+    set_parameters "hotloop=56"
+    cold = opcode(work, loop_at) == LOOP and attempts < ATTEMPTS
   end
 
   local self = {}
@@ -143,11 +170,13 @@ function runner.new(state, chains, contain)
   -- No loop of its own: a loop here would be the inner loop of the trace that the compiler makes of this
   -- function, and it would give up.
   function self.entry()
-    cursor = 0
+    cursor, limit = 0, 0
     if state.woken_len > 0 then resume_woken() end
-    if cursor < state.batch_len then
+    if cold and state.batch_len > 0 then heat() end
+    limit = state.batch_len
+    if cursor < limit then
       drive(take())
-      if cursor < state.batch_len then drive_rest() end
+      if cursor < limit then drive_rest() end
     end
     state.serving = 0
   end
@@ -161,6 +190,9 @@ function runner.new(state, chains, contain)
   function self.reset()
     parked, refs, waiting, cursor = {}, {}, 0, 0
   end
+
+  --- All compiled code is gone: what is to be compiled first comes first again.
+  function self.cool() cold, attempts = true, 0 end
 
   function self.parked() return waiting end
 

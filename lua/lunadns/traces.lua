@@ -10,7 +10,8 @@ local traces = {}
 --- Watches the compiler of this state.
 ---@param state ffi.cdata* luna_state
 ---@param owners table<table, LunaOwner> of the loader
-function traces.watch(state, owners)
+---@param on_flush fun() all of it is gone
+function traces.watch(state, owners, on_flush)
   local began = "the server"
   jit.attach(function(what, number, func, pc)
     if what == "start" then
@@ -24,6 +25,7 @@ function traces.watch(state, owners)
       if code then C.luna_trace_made(state, number, ffi.cast("uint64_t", at), #code, began) end
     elseif what == "flush" then
       C.luna_traces_flushed(state)
+      on_flush()
     end
   end, "trace")
 end

@@ -60,6 +60,7 @@ return function(s, questions)
   s:turn()
   entry = s.made.entry
   jit.flush()
+  s.made.runner.cool()
   jit.attach(on_trace, "trace")
   run(WARM)
   steady = true
