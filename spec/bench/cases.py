@@ -23,7 +23,7 @@ MILLION = 1_000_000
 class Case:
     name: str
     title: str
-    kind: str = "cpu"            # cpu, idle, million or reload
+    kind: str = "cpu"            # cpu, idle, million, reload or plugin_reload
     role: str = "hosts"          # see subjects.py
     queries: str = "hosts"       # the file asked from; see traffic.write_queries
     warm: str = ""               # the file asked once before; default: `queries`
@@ -48,17 +48,22 @@ CASES = [
          also=(("knotd", "hosts"),)),
     Case("tcp", "as hosts, over TCP: 8 connections, pipelined",
          tcp=True, without=("dnsmasq",)),  # dnsmasq forks for TCP
+    Case("plugin", "as hosts, behind a Lua plugin that passes every query on", role="plugin"),
     Case("idle", "memory of a default Corefile without kubernetes, 2 workers", kind="idle",
          role="idle", probe="static." + ZONE),
     Case("million", "1,000,000 hosts, and a reload of the file at 2,000 queries/s", kind="million",
          role="million", queries="million", probe=traffic.host(MILLION)),
     Case("reload", "reloads of the Corefile at 20,000 queries/s", kind="reload", role="reload",
          probe="generation." + ZONE, rounds=1),
+    Case("plugin-reload", "edits of a Lua plugin at 20,000 queries/s", kind="plugin_reload", role="plugin-reload",
+         probe="generation." + ZONE, rounds=1),
 ]
 
 
 # Measured within the case tcp, under the load of that case.
 UDP_FLOOR = Case("tcp", "the floor over UDP", load="dnsperf")
+# Measured within the case plugin: what the plugin adds is the difference within a round.
+WITHOUT_PLUGIN = Case("plugin", "the same without the plugin")
 
 
 def role_of(case, subject):
@@ -93,7 +98,8 @@ class Bench:
 
     def measure(self, case, subject):
         """Measures one subject once. Returns the figures as a dict."""
-        run = {"cpu": self.cpu, "idle": self.idle, "million": self.million, "reload": self.reload}
+        run = {"cpu": self.cpu, "idle": self.idle, "million": self.million, "reload": self.reload,
+               "plugin_reload": self.plugin_reload}
         folder = tempfile.mkdtemp(dir=self.folder)
         try:
             return run[case.kind](case, subject, folder)
@@ -141,11 +147,11 @@ class Bench:
             return NXDOMAIN, None
         if role == "idle":
             return NOERROR, "192.0.2.7"
-        if role == "reload":
+        if role in ("reload", "plugin-reload"):
             return NOERROR, traffic.address(0)
         if role == "million":
             return NOERROR, traffic.address(MILLION)
-        return NOERROR, traffic.address(1) if role == "hosts" else UPSTREAM_ADDRESS
+        return NOERROR, traffic.address(1) if role in ("hosts", "plugin") else UPSTREAM_ADDRESS
 
     def cpu(self, case, subject, folder):
         """Warms, saturates, and reads the process's own CPU time; then latency at a low rate."""
@@ -244,6 +250,33 @@ class Bench:
         failed = steady["answered"] - steady["rcodes"].get(NOERROR, 0)
         return {"reloads": count, "lost": steady["lost"], "failed": failed, "sent": steady["sent"],
                 "qps": steady["answered"] / steady["seconds"], "slowest_ms": steady["slowest"] * 1e3}
+
+
+    def plugin_reload(self, case, subject, folder):
+        """Edits a plugin's file again and again. Latencies before, and while every query meets a reload."""
+        with self.server(case, subject, folder) as (process, place, _):
+            def load(limit):
+                return traffic.Dnsperf(place.port, self.queries["hosts"], self.load_core, "-v", "-Q", str(RELOAD_QPS),
+                                       "-l", str(limit), "-c", "8", "-q", str(8 * traffic.WINDOW), "-t", "3")
+
+            calm = load(max(2, self.options.seconds)).result(60)
+            during = load(900)
+            for n in range(1, self.options.reloads + 1):
+                place.generation = n
+                subjects.write_plugin(place)
+                process.send_signal(signal.SIGUSR1)
+                traffic.wait_for(place.port, case.probe, (NOERROR, traffic.address(n)), process, every=0.02)
+                time.sleep(0.1)
+            during.end()
+            steady = during.result(20)
+
+        def p99(result):
+            return result["latencies"][len(result["latencies"]) * 99 // 100]
+        return {"reloads": self.options.reloads, "lost": steady["lost"],
+                "failed": steady["answered"] - steady["rcodes"].get(NOERROR, 0), "sent": steady["sent"],
+                "qps": steady["answered"] / steady["seconds"], "calm_p99_us": p99(calm) * 1e6,
+                "p99_us": p99(steady) * 1e6, "p99_ratio": p99(steady) / p99(calm),
+                "slowest_ms": steady["slowest"] * 1e3}
 
 
 def tail(folder):

@@ -18,11 +18,14 @@ LIMITS = [
     ("cached-log", "ratio", 1.5, "x floor", "CPU per query: the same with log to a file"),
     ("forward", "ratio", 2.2, "x floor", "CPU per query: forward, UDP to UDP"),
     ("tcp", "ratio", 0.8, "x UDP floor", "CPU per query: hosts over TCP, 8 connections, pipelined"),
+    ("plugin", "added_us", 0.15, "µs", "a Lua plugin that passes the query on: added to hosts"),
     ("idle", "rss_mb", 20, "MB", "resident, idle, 2 workers, default Corefile"),
     ("million", "rss_mb", 100, "MB", "resident, 1,000,000 hosts"),
     ("million", "ready_s", 1, "s", "1,000,000 hosts: ready in"),
     ("million", "slowest_ms", 10, "ms", "1,000,000 hosts: longest query during a reload of the file"),
     ("reload", "lost", 0, "queries", "lost over all reloads at 20,000 queries/s"),
+    ("plugin-reload", "lost", 0, "queries", "lost over edits of a plugin at 20,000 queries/s"),
+    ("plugin-reload", "p99_ratio", 2, "x before", "p99 while a plugin is edited again and again"),
 ]
 
 # Columns of the tables by kind of case: (figure, heading, format).
@@ -36,6 +39,9 @@ COLUMNS = {
                 ("slowest_ms", "longest ms", ".2f"), ("worst_ms", "worst ms", ".2f"), ("lost", "lost", ".0f")],
     "reload": [("reloads", "reloads", ".0f"), ("sent", "queries", ",.0f"), ("lost", "lost", ",.0f"),
                ("failed", "failed", ",.0f"), ("qps", "queries/s", ",.0f"), ("slowest_ms", "longest ms", ".2f")],
+    "plugin_reload": [("reloads", "reloads", ".0f"), ("sent", "queries", ",.0f"), ("lost", "lost", ",.0f"),
+                      ("failed", "failed", ",.0f"), ("qps", "queries/s", ",.0f"), ("calm_p99_us", "p99 before", ".0f"),
+                      ("p99_us", "p99 µs", ".0f"), ("slowest_ms", "longest ms", ".2f")],
 }
 
 
@@ -81,6 +87,11 @@ def medians(rounds, case, subject):
     ratios = [r["us"] / floor[r["round"]] for r in mine if "us" in r and r["round"] in floor]
     if ratios:
         result["ratio"] = median(ratios)
+    if case == "plugin":
+        plain = {r["round"]: r["us"] for r in of(rounds, case, "without")}
+        added = [r["us"] - plain[r["round"]] for r in mine if r["round"] in plain]
+        if added:
+            result["added_us"] = median(added)
     if "lost" in result and result.get("sent"):
         result["loss"] = sum(r["lost"] for r in mine) / sum(r["sent"] for r in mine)
         result["lost"] = sum(r["lost"] for r in mine)

@@ -16,7 +16,7 @@ ALL = ["floor", "lunadns", "knotd", "unbound", "dnsdist", "dnsmasq", "coredns"]
 # Which server can play which role. What is missing here has no comparable feature.
 ROLES = {
     "floor": {"hosts", "cached", "cached-log", "forward", "million", "reload"},
-    "lunadns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload"},
+    "lunadns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "plugin", "plugin-reload"},
     "coredns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload"},
     "knotd": {"hosts"},
     "unbound": {"hosts", "cached"},
@@ -65,6 +65,8 @@ def corefile(role, place):
         "cached-log": ["log"] + chain,
         "forward": [forward],
         "million": [hosts],
+        "plugin": ["sinkhole ads.example", hosts],
+        "plugin-reload": ["errors", f"prometheus 127.0.0.1:{metrics}", "edited", hosts],
         "idle": ["errors", f"health 127.0.0.1:{health}", f"ready 127.0.0.1:{ready}",
                  f"prometheus 127.0.0.1:{metrics}",
                  "hosts {\n 192.0.2.7 static.bench.test\n fallthrough\n }",
@@ -85,11 +87,49 @@ def write_corefile(role, place):
     return path
 
 
+SINKHOLE = """local dns = require "dns"
+return dns.plugin {
+  name = "sinkhole",
+  options = { { "zone", type = "zone", required = true } },
+  setup = function(conf, next)
+    return function(q)
+      if not q:under(conf.zone) then return next(q) end
+      return q:answer_address("0.0.0.0", 60)
+    end
+  end,
+}
+"""
+
+EDITED = """local dns = require "dns"
+return dns.plugin {
+  name = "edited",
+  setup = function(_, next)
+    return function(q)
+      if not q:under "generation.ZONE" then return next(q) end
+      return q:answer_address("ADDRESS", 60)
+    end
+  end,
+}
+"""
+
+
+def write_plugin(place):
+    """Writes the plugin of role plugin-reload: it answers with an address that tells the edit."""
+    path = os.path.join(place.folder, "edited.lua")
+    with open(path + ".new", "w", encoding="ascii") as file:
+        file.write(EDITED.replace("ZONE", ZONE).replace("ADDRESS", address(place.generation)))
+    os.replace(path + ".new", path)
+
+
 def command(subject, binary, role, place):
     return globals()["_" + subject](binary, role, place)
 
 
 def _lunadns(binary, role, place):
+    if role == "plugin":
+        write_lines(os.path.join(place.folder, "sinkhole.lua"), SINKHOLE.splitlines())
+    if role == "plugin-reload":
+        write_plugin(place)
     return [binary, "-conf", write_corefile(role, place), "-quiet"]
 
 

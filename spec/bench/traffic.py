@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 
 import machine
@@ -114,20 +115,23 @@ class Dnsperf:
 
     def __init__(self, port, queries, core, *options):
         self.command = ["dnsperf", "-s", "127.0.0.1", "-p", str(port), "-d", queries, *options]
-        self.process = machine.start(self.command, [core], stdout=subprocess.PIPE,
-                                     stderr=subprocess.STDOUT, text=True)
+        # A file: a pipe that nobody reads yet would hold a -v run up.
+        self.report = tempfile.TemporaryFile("w+", encoding="utf-8")
+        self.process = machine.start(self.command, [core], stdout=self.report, stderr=subprocess.STDOUT)
 
     def end(self):
         self.process.send_signal(signal.SIGINT)
 
     def result(self, limit):
         try:
-            text = self.process.communicate(timeout=limit)[0]
+            self.process.wait(limit)
         except subprocess.TimeoutExpired:
             raise Broken(f"dnsperf did not end within {limit:.0f} s") from None
         finally:
             machine.stop(self.process)
-        return parse_dnsperf(text)
+        with self.report:
+            self.report.seek(0)
+            return parse_dnsperf(self.report.read())
 
 
 def parse_dnsperf(text):
