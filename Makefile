@@ -11,7 +11,7 @@ CC ?= gcc
 CFLAGS ?= -O2 -g
 SANITIZE ?=
 WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Werror
-PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr libpcre2-8
+PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr libpcre2-8 libcurl yaml-0.1
 VERSION = $(shell sed -n 's/^\#define LUNA_VERSION "\(.*\)"/\1/p' src/server/version.c)
 
 ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)
@@ -73,6 +73,11 @@ $(BUILD)/unit/%: spec/unit/%.c $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  CC $<"
 	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) -Isrc -Ispec/unit $(shell pkg-config --cflags $(PACKAGES)) -MMD -MP -o $@ $< $(OBJECTS) -lcmocka $(UNIT_LIBS)
+
+# The real watch with a store that writes down what it is told, for the whole-server tests.
+$(BUILD)/kube-watcher: spec/kubernetes/watcher.c $(OBJECTS)
+	@echo "  CC $<"
+	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(UNIT_LIBS)
 
 $(BUILD)/fuzz/replay-%: spec/fuzz/fuzz_%.c spec/fuzz/replay.c $(OBJECTS)
 	@mkdir -p $(@D)
