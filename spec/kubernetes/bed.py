@@ -36,6 +36,7 @@ class Bed:
 
     def __init__(self, subject, **options):
         self.subject, self._servers, self._base = subject, [], None
+        self.patience = 1  # a factor on what eventually() waits
         self.cluster = ControlPlane(**options)
         try:
             self.cluster.apply("fixture")
@@ -54,7 +55,7 @@ class Bed:
         the API server; synced: False does not wait."""
         environment = {"KUBERNETES_SERVICE_HOST": "127.0.0.1",
                        "KUBERNETES_SERVICE_PORT": str((gate or self.gate).port), **options.pop("env", {})}
-        server = Server(corefile.replace("UPSTREAM", self.upstream.to), env=environment, **options)
+        server = Server(corefile and corefile.replace("UPSTREAM", self.upstream.to), env=environment, **options)
         self._servers.append(server)
         if synced:
             self.wait_ready(server)
@@ -130,7 +131,7 @@ class Bed:
             found = self.problems(server, text, expected, **options)
             if not found:
                 return time.monotonic() - began
-            if time.monotonic() - began > timeout * SCALE:
+            if time.monotonic() - began > timeout * SCALE * self.patience:
                 raise AssertionError(f"{text}: not within {timeout * SCALE:g} s: expected {expected!r}\n    "
                                      + "\n    ".join(found))
             time.sleep(0.02)
