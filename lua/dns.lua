@@ -1,7 +1,10 @@
 --- The public API: what a plugin requires.
 local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
+local exchange = require "dns.exchange"
 local plugin = require "lunadns.plugin"
+local resolve = require "dns.resolve"
+local tasks = require "dns.tasks"
 require "lunadns.query"
 
 local C = boundary.C
@@ -14,6 +17,10 @@ local dns = {
 }
 
 dns.plugin = plugin.define
+
+dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
+dns.exchange = exchange.exchange
+dns.sleep, dns.all, dns.spawn = tasks.sleep, tasks.all, tasks.spawn
 
 --- A name to compare with. Raises when the text is no name.
 ---@param text string

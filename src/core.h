@@ -258,6 +258,13 @@ enum { LUNA_CLASS_SUCCESS = 1, LUNA_CLASS_DENIAL = 2, LUNA_CLASS_ERROR = 3 };
 /* The class of the reply as CoreDNS's plugin log has them: success (data, a referral), denial
  * (NXDOMAIN, NODATA) or error (all else, no reply, transfers, NOTIFY). */
 int luna_reply_class(const luna_query *q);
+/* The records of a message that q does not hold, as luna_reply_read and luna_reply_name. */
+int luna_message_records(const uint8_t *message, uint32_t len, luna_rr *out, int max);
+int luna_message_name(const uint8_t *message, uint32_t len, uint32_t at, uint8_t *out);
+/* A record of a message that begins at an offset (luna_rr.owner) as "name\tTTL\tclass\ttype\tdata".
+ * Allocates (ldns). Returns the length, LUNA_E_FORMAT, or LUNA_E_SPACE when out is too small. */
+int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, char *out,
+                             size_t out_len);
 /* The reply in dig's presentation format (for tests, the log, debug). Allocates (ldns). Returns the
  * length. */
 int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_len);
@@ -268,7 +275,8 @@ int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_
 /* The query of a slot number. */
 luna_query *luna_query_at(luna_state *s, uint32_t index);
 /* Takes a slot for a question that no client asked (prefetch, dns.resolve, timers). The reply stays
- * in it until luna_query_free. NULL when the slab is full. */
+ * in it until luna_query_free. flags: LUNA_RD, LUNA_CD, LUNA_AD. do_bit: 0 = no OPT record, 1 = OPT
+ * with DO, 2 = OPT without. NULL when the slab is full. */
 luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len, uint16_t qtype,
                            uint16_t qclass, unsigned flags, int do_bit);
 /* The same question with the same EDNS and flags as q. NULL when the slab is full. */
@@ -284,6 +292,24 @@ void luna_query_finish(luna_query *q, int rcode);
 void luna_query_again(luna_query *q);
 /* Parks q for a time. Returns LUNA_WAIT; q.wait is 0 afterwards. */
 int luna_query_sleep(luna_query *q, uint64_t ns);
+/* Parks q until luna_query_wake, for ns at most. Returns LUNA_WAIT; q.wait is what luna_query_wake
+ * was given, or LUNA_E_TIMEOUT. */
+int luna_query_await(luna_query *q, uint64_t ns);
+/* Ends luna_query_await or luna_query_sleep of q early, with this result; nothing when q does not
+ * wait so. */
+void luna_query_wake(luna_query *q, int result);
+/* Takes the first n off state.woken: what was woken since stays. */
+void luna_woken_drop(luna_state *s, uint32_t n);
+/* Whatever q waits for, but the reply to another query that plugin cache has under way, ends with
+ * LUNA_E_CANCEL. Nothing when q does not wait. */
+void luna_query_cancel(luna_query *q);
+/* The number of a listener that serves a site (a key of a server block), or a LUNA_E_ code. Looks
+ * at every zone: ask once. */
+int luna_site_listener(const luna_state *s, int site);
+/* Makes q, a query of luna_query_new, one that comes to a listener of this number: q.block is the
+ * site that serves it there; client and local address are from's, or the loopback address when from
+ * is NULL. Returns LUNA_OK, or LUNA_E_FORMAT when none serves it. */
+int luna_query_route(luna_query *q, int listener, const luna_query *from);
 /* Ends the process with a last log line: for plugin loop. */
 void luna_fatal(const char *message);
 /* A number that all states of the process share, by name: 0 when it is opened first, gone when it
@@ -581,6 +607,14 @@ int luna_ready_gate(luna_generation *g, const char *plugin);
 void luna_ready_open(int gate);
 /* Not ready any more: counts with `ready { monitor continuously }` only. */
 void luna_ready_shut(int gate);
+/* While a generation is made its states have no worker that runs. luna_setup_begin gives s one of
+ * its own, the first time, and sets its clock: called before setup waits. Returns 0 or
+ * LUNA_E_SPACE. luna_setup_pump runs that worker's loop until something is woken; it must be waited
+ * for. luna_setup_end takes the worker away: what is still under way ends. Allocate; main thread.
+ */
+int luna_setup_begin(luna_state *s);
+void luna_setup_pump(luna_state *s);
+void luna_setup_end(luna_state *s);
 /* SHA-512 of text as 128 hex digits; out holds 129. */
 void luna_sha512(const char *text, size_t len, char *out);
 /* The same of a file's content. 0, or LUNA_E_SYSTEM when it cannot be read. Reads the disk. */

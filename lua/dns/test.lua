@@ -33,15 +33,16 @@ local open = {}
 
 --- Starts a server from the text of a Corefile. It ends with the spec's file, or with s:close().
 ---@param text string
----@param options? { port?: integer, directory?: string }
+---@param options? { port?: integer, directory?: string, upstream?: table|function } upstream: for what setup asks
 ---@return DnsTestServer|nil server
 ---@return string|nil err what the user would see
 function t.try(text, options)
   options = options or {}
   C.luna_log_capture(1)
   local state = C.luna_offline_open()
+  local self = setmetatable({ state = state, script = options.upstream or {}, log_text = "" }, Server)
   local given = { conf = (options.directory and options.directory .. "/" or "") .. "Corefile", text = text,
-    port = options.port or 53 }
+    port = options.port or 53, pump = function() self:pump() end }
   local control, err = boot.control(state, given)
   if not control then
     C.luna_offline_close(state)
@@ -54,7 +55,7 @@ function t.try(text, options)
     C.luna_offline_close(state)
     return nil, err
   end
-  local self = setmetatable({ state = state, made = made, control = control, script = {}, log_text = "" }, Server)
+  self.made, self.control = made, control
   self:turn()
   open[self] = true
   return self
@@ -86,6 +87,13 @@ function Server:turn()
     self.made.entry()
     state.batch_len = 0
   until not upstream.serve(self) and state.woken_len == 0
+end
+
+--- While setup waits: scripted upstreams answer; when there is nothing to answer, time passes.
+function Server:pump()
+  while self.state.woken_len == 0 do
+    if not upstream.serve(self) then C.luna_offline_advance(self.state, 0.25e9) end
+  end
 end
 
 local function seconds(text)

@@ -6,6 +6,7 @@ local containment = require "lunadns.containment"
 local corefile = require "lunadns.corefile"
 local loader_of = require "lunadns.loader"
 local runner = require "lunadns.runner"
+local setup = require "lunadns.setup"
 local traces = require "lunadns.traces"
 
 local C = boundary.C
@@ -57,6 +58,7 @@ end
 ---@field conf string path of the Corefile, or what stands for it ("stdin")
 ---@field text? string its text when it is no file
 ---@field port integer default port
+---@field pump? fun() specs: waits in place of luna_setup_pump
 
 local function read(source, given, warn)
   local directory = given.conf:match "^(.*)/[^/]*$" or "."
@@ -110,41 +112,45 @@ local function listen(blocks, generation, role)
   return true
 end
 
+local function build(config, env, drive)
+  local generation, role = env.generation, env.role
+  local blocks, err = chain.read(config, env)
+  if not blocks then return nil, err end
+  local ok
+  ok, err = listen(blocks, generation, role)
+  if not ok then return nil, err end
+  local chains, names = drive.chains, { [-1] = "" }
+  env.names = names
+  for _, block in ipairs(blocks) do
+    block.names = names
+    local handler
+    handler, err = chain.build(block, names, env)
+    if err then return nil, err end
+    handler = handler or function() return 5 end
+    for _, site in ipairs(block.sites) do chains[site.number] = handler end
+  end
+  return { runner = drive, env = env, config = config, blocks = blocks, loader = env.loader }
+end
+
 local function make(state, given, source, role)
-  local generation = state.generation
   local function warn(text)
     if role == "control" then log(state, C.LUNA_WARNING, text) end
   end
   local config, err, loader, directory = read(source, given, warn)
   if not config then return nil, err end
-  local starters, watched = {}, {}
-  local env = {
-    loader = loader, state = state, generation = generation, role = role, directory = directory,
-    workers = state.workers, closers = {}, warn = warn, watch = function(path) watched[path] = true end,
-    spawner = function(fn, q, hook)
-      starters[#starters + 1] = { fn, q, hook }
-      return true
-    end,
-  }
   loader.state = state
-  local blocks
-  blocks, err = chain.read(config, env)
-  if not blocks then return nil, err end
-  local ok
-  ok, err = listen(blocks, generation, role)
-  if not ok then return nil, err end
-  local chains, names = {}, { [-1] = "" }
-  env.names = names
-  for _, block in ipairs(blocks) do
-    block.names = names
-    local handler
-    handler, err = chain.build(block, names)
-    if err then return nil, err end
-    handler = handler or function() return 5 end
-    for _, site in ipairs(block.sites) do chains[site.number] = handler end
-  end
-  return { chains = chains, env = env, config = config, starters = starters, blocks = blocks, loader = loader,
-    source = source, watched = watched }
+  local drive = runner.new(state, {}, containment.new(state, loader.owners))
+  local settle, watched = setup.new(drive, given.pump), {}
+  local made
+  made, err = build(config, {
+    loader = loader, state = state, generation = state.generation, role = role, directory = directory,
+    workers = state.workers, closers = drive.closers, warn = warn, spawner = settle.spawn, run = settle.run,
+    watch = function(path) watched[path] = true end,
+  }, drive)
+  settle.finish()
+  if not made then return nil, err end
+  made.source, made.starters, made.watched = source, settle.starters, watched
+  return made
 end
 
 --- In the control state: reads, checks, opens what listens.
@@ -168,18 +174,22 @@ end
 function boot.worker(state, given, source)
   local made, err = make(state, given, source, "worker")
   if not made then return nil, err end
-  local contain = containment.new(state, made.loader.owners)
-  local drive = runner.new(state, made.chains, contain)
-  made.runner = drive
+  local drive = made.runner
+  local contain = drive.contain
   local root = ffi.new("uint8_t[1]")
-  local function start(fn, q, hook)
-    q = q or C.luna_query_new(state, root, 1, 2, 1, 0, 0)
-    if q == nil then return false end
-    drive.start(function(own)
-      local ok, failure = xpcall(fn, contain.trace, own)
-      if not ok then contain.failed(own, failure, hook or "spawn") end
-      C.luna_query_free(own)
-    end, q, hook or "spawn")
+  local function task(q, fn)
+    local ok, failure = xpcall(fn, contain.trace, q)
+    if not ok then contain.failed(q, failure, runner.running().hook) end
+    C.luna_query_free(q)
+  end
+  local function start(fn, q, hook, site)
+    if q == nil then
+      q = C.luna_query_new(state, root, 1, 2, 1, 0, 0)
+      if q == nil then return false end
+      q.block = site or 0
+    end
+    local from = runner.running()
+    drive.start(task, q, hook or "spawn", fn, from and from.depth)
     return true
   end
   local entry = drive.entry
@@ -189,7 +199,7 @@ function boot.worker(state, given, source)
     for _, block in ipairs(made.blocks) do
       for _, instance in ipairs(block.instances) do instance.server.spawner = start end
     end
-    for _, starter in ipairs(made.starters) do start(starter[1], starter[2], starter[3]) end
+    for _, starter in ipairs(made.starters) do start(unpack(starter, 1, 4)) end
     made.entry = entry
     entry()
   end

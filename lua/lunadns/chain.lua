@@ -95,7 +95,7 @@ end
 
 --- Reads all blocks and runs the configure functions: plugin order outside, blocks inside, as CoreDNS.
 ---@param config table of lunadns.corefile
----@param env table { loader, state, generation, role, directory, workers, closers, spawner, warn }
+---@param env table { loader, state, generation, role, directory, workers, closers, spawner, warn, run }
 ---@return LunaBlock[]|nil
 ---@return string|nil err
 function chain.read(config, env)
@@ -120,7 +120,7 @@ function chain.read(config, env)
     if not ok then return nil, err end
     instance.server = new_server(block, instance, env)
     if instance.plugin.configure then
-      ok, err = pcall(instance.plugin.configure, instance.conf, instance.server)
+      ok, err = env.run(instance.plugin.configure, instance.conf, instance.server)
       if not ok then return nil, where_of(instance, err) end
     end
   end
@@ -130,9 +130,10 @@ end
 --- Runs every setup and returns the handler of a block.
 ---@param block LunaBlock
 ---@param names table<integer, string> plugin names by author number; grows
+---@param env table
 ---@return function|nil handler nil: the block has no plugin that handles queries
 ---@return string|nil err
-function chain.build(block, names)
+function chain.build(block, names, env)
   local last
   local handler
   for i = #block.instances, 1, -1 do
@@ -142,7 +143,7 @@ function chain.build(block, names)
         local text = ("plugin/%s: no next plugin found"):format(instance.plugin.name)
         handler = function() return SERVFAIL, text end
       end
-      local ok, own = pcall(instance.plugin.setup, instance.conf, handler, instance.server)
+      local ok, own = env.run(instance.plugin.setup, instance.conf, handler, instance.server)
       if not ok then return nil, where_of(instance, own) end
       if own and own ~= handler then
         last = true

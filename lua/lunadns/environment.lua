@@ -1,5 +1,6 @@
 --- What a plugin's code sees as globals: Lua's own, read-only. State belongs into locals of `setup`, `q.data` or
 --- `dns.shared`: a global would be one per worker, and lost with a reload.
+local blocking = require "lunadns.blocking"
 local globals = require "lunadns.globals"
 local words = require "lunadns.options.words"
 
@@ -43,6 +44,7 @@ for _, name in ipairs(LIBRARIES) do
   environment.libraries[name] = copy
 end
 environment.libraries.debug = { traceback = debug.traceback, getinfo = debug.getinfo }
+blocking.apply(environment.libraries)
 
 -- Every name that is known, for suggestions and the check before running.
 environment.names = { _G = true, require = true, print = true, loadstring = true, load = true }

@@ -1,6 +1,7 @@
 --- Finds and loads plugins and their modules. A file NAME.lua or NAME/init.lua on the plugin path is the directive
 --- NAME; `require "a.b"` in a plugin finds a/b.lua there. The path: the Corefile's directory, `plugins/` beside it, the
 --- binary.
+local blocking = require "lunadns.blocking"
 local boundary = require "lunadns.boundary"
 local environment = require "lunadns.environment"
 local order = require "lunadns.order"
@@ -97,7 +98,11 @@ function Loader:require(name)
   local base = name:gsub("%.", "/")
   local source = base:find "^[%w_%-/]+$" and self:search(base, false)
   self.required[name] = base
-  if not source then error(("module '%s' not found: looked for %s"):format(name, quote_paths(self, base)), 2) end
+  if not source then
+    local why = blocking.refused(name)
+    if why then error(why, 2) end
+    error(("module '%s' not found: looked for %s"):format(name, quote_paths(self, base)), 2)
+  end
   local chunk, err = self:compile(source, name)
   if not chunk then error(err, 0) end
   self.loading[name] = source.file

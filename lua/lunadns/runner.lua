@@ -7,7 +7,7 @@ local set_parameters = require("jit.opt").start
 local util = require "jit.util"
 local C = boundary.C
 
-local create, resume, yield = coroutine.create, coroutine.resume, coroutine.yield
+local create, resume, yield, co_running = coroutine.create, coroutine.resume, coroutine.yield, coroutine.running
 local pcall, xpcall = pcall, xpcall
 
 local runner = {}
@@ -18,21 +18,49 @@ local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc), 0xff) e
 local LOOP = opcode(loadstring "while true do end", 1)
 local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail are not compiled in one piece
 
+--- What a runner is at. The functions that wait find their query and their state here.
+---@class LunaStrand
+---@field q ffi.cdata*|false luna_query: the query being served, or the slot that its work waits in
+---@field task boolean it runs what runner.start was given
+---@field hook string|false what that is, for messages
+---@field again ffi.cdata*|false the query whose chain is to run once more
+---@field on ffi.cdata*|false the slot that it waits in
+---@field depth integer questions of the server's own that it is inside of
+---@field setup LunaSetup|false it runs a plugin's setup (lunadns/setup.lua)
+---@field driver LunaRunner
+---@field co thread
+
+local running = false ---@type LunaStrand|false
+
 --- Waits until the core has a result for q: to be called when a function of the core returned LUNA_WAIT.
 ---@param q ffi.cdata* luna_query
 ---@return integer code q.wait
 function runner.wait(q)
+  local strand = running
+  strand.on = q
   q.waited = 1
   yield(q)
+  running = strand
   return q.wait
 end
 
+--- The runner that runs now, false outside of any.
+---@return LunaStrand|false
+function runner.running() return running end
+
 ---@class LunaRunner
+---@field state ffi.cdata* luna_state
+---@field chains function[] handler by site number
+---@field contain LunaContainment
+---@field closers fun()[] run when the state is closed
+---@field scripted? table specs: stands for the network (dns/test/scripted.lua)
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
----@field start fun(fn: fun(q: ffi.cdata*), q: ffi.cdata*, hook: string) runs fn(q) in a runner now, until it waits or ends; hook
---- says in messages what fn is
+---@field start fun(fn: fun(q: ffi.cdata*|false, what: any), q: ffi.cdata*|false, hook: string, what: any, depth?: integer,
+--- setup?: LunaSetup) runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn is
 ---@field parked fun(): integer
 ---@field cool fun() after all compiled code was flushed
+
+local IDLE_MAX = 1024 -- coroutines kept for reuse; more are the garbage collector's
 
 --- A driver for one state.
 ---@param state ffi.cdata* luna_state
@@ -44,7 +72,8 @@ function runner.new(state, chains, contain)
   local refs = {} -- slot index -> the query's pointer, boxed once
   local pool, idle, waiting = {}, 0, 0
   local cursor, limit = 0, 0
-  local task, task_q, task_hook
+  local task, task_q, task_hook, task_what, task_depth, task_setup
+  local self = { state = state, chains = chains, contain = contain, closers = {} }
 
   local trace = contain.trace
 
@@ -52,7 +81,7 @@ function runner.new(state, chains, contain)
   local function fail(own, err)
     local ok, rcode = pcall(contain.failed, own.q, err, own.task and own.hook or "handler")
     if ok then return rcode end
-    C.luna_query_again(own.q)
+    if own.q then C.luna_query_again(own.q) end
     return 2
   end
 
@@ -61,12 +90,14 @@ function runner.new(state, chains, contain)
   local function work(own)
     while true do
       if task then
-        local fn, q = task, task_q
-        own.q, own.task, own.hook = q, true, task_hook
-        state.serving = q.index + 1
-        task, task_q = nil, nil
-        fn(q)
-        own.q, own.task = false, false
+        local fn, what = task, task_what
+        own.q, own.task, own.hook, own.depth, own.setup = task_q, true, task_hook, task_depth, task_setup
+        if task_q then state.serving = task_q.index + 1 end
+        task, task_q, task_what = nil, nil, nil
+        fn(own.q, what)
+        own.q, own.task, own.depth, own.setup = false, false, 0, false
+        yield() -- who started it goes on
+        running = own
       elseif own.again then
         local q = own.again
         own.q, own.again = q, false
@@ -84,10 +115,14 @@ function runner.new(state, chains, contain)
         state.serving = index + 1
         C.luna_query_finish(q, (chains[q.block](q)))
         -- What was compiled from the wait on ends well here.
-        if q.waited ~= 0 then yield() end
+        if q.waited ~= 0 then
+          yield()
+          running = own
+        end
       else
         own.q = false
         yield()
+        running = own
       end
     end
   end
@@ -97,28 +132,36 @@ function runner.new(state, chains, contain)
   while opcode(work, loop_at) < LOOP or opcode(work, loop_at) > LOOP + 2 do loop_at = loop_at + 1 end
 
   local function serve()
-    local own = { q = false, task = false, hook = false, again = false } -- what this runner is at
+    ---@type LunaStrand
+    local own = { q = false, task = false, hook = false, again = false, on = false, depth = 0, setup = false, driver = self,
+      co = co_running() }
     while true do
+      running = own
       local _, err = xpcall(work, trace, own) -- returns by an error only
       -- Not a handler's: the runtime itself, out of memory.
-      if not own.q then error(tostring(err), 0) end
+      if not own.q and not own.task then error(tostring(err), 0) end
       local rcode = fail(own, err)
-      if not rcode then
+      if own.task then
+        own.q, own.task, own.depth, own.setup = false, false, 0, false
+        yield()
+      elseif not rcode then
         own.again = own.q
-      elseif not own.task then
+      else
         C.luna_query_finish(own.q, rcode)
       end
-      own.q, own.task = false, false
+      own.q = false
     end
   end
 
   local function drive(co)
+    local before, serving = running, state.serving
     local ok, q = resume(co)
+    running, state.serving = before, serving
     if not ok then error(q, 0) end
     if q then
       parked[q.index] = co
       waiting = waiting + 1
-    else
+    elseif idle < IDLE_MAX then
       idle = idle + 1
       pool[idle] = co
     end
@@ -127,13 +170,14 @@ function runner.new(state, chains, contain)
   local function take()
     if idle == 0 then return create(serve) end
     local co = pool[idle]
+    pool[idle] = nil
     idle = idle - 1
     return co
   end
 
   local function resume_woken()
-    local i = 0
-    while i < state.woken_len do
+    local i, n = 0, state.woken_len
+    while i < n do
       local index = state.woken[i]
       local co = parked[index]
       i = i + 1
@@ -144,8 +188,12 @@ function runner.new(state, chains, contain)
         drive(co)
       end
     end
-    -- Who is woken from here on, by a handler of the batch, has its turn in the next entry.
-    state.woken_len = 0
+    -- Who is woken from here on, by a handler, has its turn in the next entry.
+    if state.woken_len == n then
+      state.woken_len = 0
+    else
+      C.luna_woken_drop(state, n)
+    end
   end
 
   local function drive_rest()
@@ -165,8 +213,6 @@ function runner.new(state, chains, contain)
     cold = opcode(work, loop_at) == LOOP and attempts < ATTEMPTS
   end
 
-  local self = {}
-
   -- No loop of its own: a loop here would be the inner loop of the trace that the compiler makes of this
   -- function, and it would give up.
   function self.entry()
@@ -181,8 +227,9 @@ function runner.new(state, chains, contain)
     state.serving = 0
   end
 
-  function self.start(fn, q, hook)
-    task, task_q, task_hook = fn, q, hook
+  function self.start(fn, q, hook, what, depth, setup)
+    task, task_q, task_hook, task_what = fn, q, hook, what
+    task_depth, task_setup = depth or 0, setup or false
     drive(take())
   end
 

@@ -126,7 +126,8 @@ end
 ---@param q? ffi.cdata* of luna_query_new or luna_query_copy
 ---@return boolean started false when all slots are in use
 function Server:spawn(fn, q)
-  return self.spawner(fn, q)
+  local site = self.sites[1]
+  return self.spawner(fn, q, nil, site and site.number)
 end
 
 --- Calls fn every so many seconds on the first worker, for all workers. fn may wait; it is not entered again

@@ -37,7 +37,7 @@ static inline int core_open(void **unused)
     if (!registered)
         rcu_register_thread();
     registered = true;
-    worker = luna_worker_new(0, false);
+    worker = luna_worker_new(0, WORKER_SERVING);
     generation = luna_generation_new(&worker, 1, true);
     generation->seats[0].held = 1u << 20;
     state = &generation->seats[0].state;

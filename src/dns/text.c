@@ -119,3 +119,26 @@ int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_
     free(text);
     return (int)n;
 }
+
+int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, char *out,
+                             size_t out_len)
+{
+    ldns_rr *rr = NULL;
+    size_t pos = at;
+    if (ldns_wire2rr(&rr, message, len, &pos, LDNS_SECTION_ANSWER) != LDNS_STATUS_OK)
+        return LUNA_E_FORMAT;
+    char *text = ldns_rr2str(rr);
+    ldns_rr_free(rr);
+    if (!text)
+        return LUNA_E_SPACE;
+    size_t n = strlen(text);
+    while (n > 0 && is_blank(text[n - 1]))
+        n--;
+    int code = n < out_len ? (int)n : LUNA_E_SPACE;
+    if (code >= 0) {
+        memcpy(out, text, n);
+        out[n] = 0;
+    }
+    free(text);
+    return code;
+}

@@ -111,6 +111,7 @@ luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool off
     g->nseats = n;
     g->seats = calloc(n + 1, sizeof *g->seats);
     state_init(g, &g->control_state, NULL, n);
+    g->control_state.woken = calloc(SLAB_SLOTS, sizeof *g->control_state.woken);
     for (unsigned i = 0; i < n; i++) {
         luna_seat *seat = &g->seats[i];
         state_init(g, &seat->state, workers[i], n);
@@ -194,6 +195,9 @@ void luna_generation_close_listeners(luna_generation *g)
 void luna_generation_free(luna_generation *g)
 {
     luna_ready_forget(g);
+    luna_setup_end(&g->control_state); /* when making it broke off */
+    for (unsigned i = 0; i < g->nseats; i++)
+        luna_setup_end(&g->seats[i].state);
     for (unsigned i = 0; i < LUNA_LISTENERS_MAX; i++)
         luna_router_free(g->routers[i]);
     luna_generation_close_listeners(g);
@@ -207,6 +211,7 @@ void luna_generation_free(luna_generation *g)
         luna_traces_free(g->seats[i].traces);
         free(g->seats[i].woken);
     }
+    free(g->control_state.woken);
     free(g->seats);
     free(g->banner);
     free(g);

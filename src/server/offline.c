@@ -9,7 +9,7 @@ luna_state *luna_offline_open(void)
     static __thread int registered;
     if (!registered++)
         rcu_register_thread();
-    luna_worker *w = luna_worker_new(0, true);
+    luna_worker *w = luna_worker_new(0, WORKER_OFFLINE);
     if (!w)
         return NULL;
     luna_generation *g = luna_generation_new(&w, 1, true);

@@ -297,7 +297,7 @@ static int start(void)
     static char err[ERR_LEN];
     unsigned n = luna_cpu_count();
     for (unsigned i = 0; i < n; i++) {
-        if (!luna_worker_new(i, false)) {
+        if (!luna_worker_new(i, WORKER_SERVING)) {
             fprintf(stderr, "no memory or descriptors for %u workers\n", n);
             return 1;
         }

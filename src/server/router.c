@@ -76,6 +76,16 @@ int luna_router_add(luna_router *r, const luna_name *zone, int site, int any_cla
     return LUNA_OK;
 }
 
+bool luna_router_serves(const luna_router *r, int site)
+{
+    if (r->root.used && r->root.site == site)
+        return true;
+    for (uint32_t i = 0; i <= r->mask && r->count; i++)
+        if (r->table[i].used && r->table[i].site == site)
+            return true;
+    return false;
+}
+
 int luna_router_find(const luna_router *r, const luna_query *q)
 {
     const entry *best = r->root.used ? &r->root : NULL;

@@ -15,6 +15,8 @@ void luna_router_free(luna_router *r);
  * answers classes other than IN. A zone may be given once. Returns 0, LUNA_E_FORMAT when it was
  * given already, LUNA_E_SPACE. */
 int luna_router_add(luna_router *r, const luna_name *zone, int site, int any_class);
+/* Whether this router sends any name to a site. */
+bool luna_router_serves(const luna_router *r, int site);
 /* The site for q, or LUNA_ROUTE_REFUSED. */
 int luna_router_find(const luna_router *r, const luna_query *q);
 

@@ -171,8 +171,9 @@ luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len
     luna_put16(p + 2, qclass);
     p += 4;
     if (do_bit) {
-        static const uint8_t opt[11] = {0, 0, 41, 0x04, 0xd0, 0, 0, 0x80, 0, 0, 0};
+        static const uint8_t opt[11] = {0, 0, 41, 0x04, 0xd0, 0, 0, 0, 0, 0, 0};
         memcpy(p, opt, sizeof opt);
+        p[7] = do_bit == 1 ? 0x80 : 0;
         p += sizeof opt;
         q->packet[11] = 1;
     }
@@ -211,16 +212,4 @@ luna_query *luna_query_copy(luna_state *s, const luna_query *from)
 void luna_query_free(luna_query *q)
 {
     luna_slot_release(luna_slot_of(q));
-}
-
-static void slept(luna_timer *t)
-{
-    luna_slot *slot = (luna_slot *)((char *)t - offsetof(luna_slot, timer));
-    luna_wake(&slot->q, LUNA_OK);
-}
-
-int luna_query_sleep(luna_query *q, uint64_t ns)
-{
-    luna_timer_set(&q->worker->wheel, &luna_slot_of(q)->timer, q->worker->now + ns, slept);
-    return LUNA_WAIT;
 }

@@ -44,9 +44,14 @@ struct luna_turn {
     struct luna_tcp_io *tcp_io;
 };
 
-/* Makes a worker without a thread (luna_worker_run gives it one). NULL when memory or descriptors
- * lack. */
-luna_worker *luna_worker_new(unsigned index, bool offline);
+enum {
+    WORKER_SERVING, /* counts in luna_worker_count; luna_workers_start gives it a thread */
+    WORKER_OFFLINE, /* specs and warming: no sockets, a clock of its own */
+    WORKER_SETUP,   /* runs only while a setup waits */
+};
+
+/* Makes a worker without a thread. NULL when memory or descriptors lack. */
+luna_worker *luna_worker_new(unsigned index, int kind);
 void luna_worker_free(luna_worker *w);
 /* It is one of the process's workers from now on. */
 void luna_worker_register(luna_worker *w);

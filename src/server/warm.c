@@ -81,7 +81,7 @@ static int enter(luna_seat *seat)
 static void warm_seat(luna_generation *g, unsigned index, const luna_questions *all)
 {
     luna_seat *seat = &g->seats[index];
-    luna_worker *w = luna_worker_new(index, true);
+    luna_worker *w = luna_worker_new(index, WORKER_OFFLINE);
     if (!w)
         return;
     luna_worker *own = seat->state.worker;

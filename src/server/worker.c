@@ -8,6 +8,8 @@
 #include "../dns/message.h"
 #include "../observe/observe.h"
 
+enum { ENTRIES_MAX = 64 }; /* in one turn */
+
 uint64_t luna_clock(void)
 {
     struct timespec t;
@@ -27,7 +29,9 @@ void luna_turn_begin(luna_worker *w)
     struct luna_turn *t = w->turn;
     if (t->online)
         return;
-    rcu_thread_online();
+    /* A setup's worker reads nothing that RCU guards, and its thread may be no reader. */
+    if (!w->setup)
+        rcu_thread_online();
     t->online = true;
     w->now = luna_clock();
     __atomic_store_n(&t->busy_since, w->now, __ATOMIC_RELAXED);
@@ -36,12 +40,15 @@ void luna_turn_begin(luna_worker *w)
 void luna_turn_end(luna_worker *w)
 {
     /* Sending may fail and wake who waits for it, and a handler may wake another's: until nobody
-     * has anything left. */
-    do {
+     * has anything left, but for handlers that do nothing but let others go first. */
+    for (unsigned i = 0; i < ENTRIES_MAX; i++) {
         luna_udp_flush(w);
         luna_tcp_flush(w);
         luna_upstreams_flush(w->upstreams);
-    } while (luna_enter_all(w));
+        if (!luna_enter_all(w))
+            return;
+    }
+    uv_async_send(&w->turn->async);
 }
 
 static void turn_check(uv_check_t *h)
@@ -86,7 +93,8 @@ static void turn_prepare(uv_prepare_t *h)
     }
     __atomic_store_n(&t->busy_since, 0, __ATOMIC_RELAXED);
     if (t->online) {
-        rcu_thread_offline();
+        if (!w->setup)
+            rcu_thread_offline();
         t->online = false;
     }
 }
@@ -125,9 +133,10 @@ void luna_worker_post(luna_worker *w, void (*fn)(luna_worker *, void *), void *a
 
 void luna_wake(luna_query *q, int result)
 {
-    luna_seat *seat = &q->generation->seats[q->worker->index];
+    luna_worker *w = q->worker;
+    luna_state *s = w->setup ? w->setup : &q->generation->seats[w->index].state;
     q->wait = result;
-    seat->woken[seat->state.woken_len++] = q->index;
+    s->woken[s->woken_len++] = q->index;
 }
 
 struct remote_wake {
@@ -162,8 +171,9 @@ void luna_worker_stop(luna_worker *w, void *arg)
     uv_timer_start(&w->turn->tick, turn_tick, WHEEL_TICK / 1000000, WHEEL_TICK / 1000000);
 }
 
-luna_worker *luna_worker_new(unsigned index, bool offline)
+luna_worker *luna_worker_new(unsigned index, int kind)
 {
+    bool offline = kind == WORKER_OFFLINE;
     luna_worker *w = calloc(1, sizeof *w);
     struct luna_turn *t = calloc(1, sizeof *t);
     if (!w || !t)
@@ -188,7 +198,7 @@ luna_worker *luna_worker_new(unsigned index, bool offline)
     t->async.data = t->prepare.data = t->check.data = t->tick.data = w;
     uv_prepare_start(&t->prepare, turn_prepare);
     uv_check_start(&t->check, turn_check);
-    if (!offline)
+    if (kind == WORKER_SERVING)
         luna_worker_register(w);
     return w;
 fail:

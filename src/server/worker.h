@@ -21,8 +21,9 @@ struct luna_worker {
     uint64_t *metrics; /* this worker's slots; a scratch page while dry */
     luna_log_buffer *log;
     luna_upstreams *upstreams;
-    bool offline; /* specs: exchanges are queued for the spec to answer, nothing is opened */
-    bool dry;     /* warm-up: exchanges fail at once, nothing is stored or printed */
+    bool offline;      /* specs: exchanges are queued for the spec to answer, nothing is opened */
+    bool dry;          /* warm-up: exchanges fail at once, nothing is stored or printed */
+    luna_state *setup; /* the state that is being made with this worker (setup.c), or NULL */
     struct luna_turn *turn; /* src/server/worker.c: loop, mailbox, batches */
 };
 
@@ -57,6 +58,8 @@ enum {
 /* Called by luna_query_finish and luna_query_free: parts let go of what they keep for q. Each
  * returns quickly and may be called when there is nothing. */
 void luna_exchange_release(luna_query *q);
+/* Ends q's exchange with LUNA_E_CANCEL: 1 when one was under way. */
+int luna_exchange_cancel(luna_query *q);
 void luna_flight_release(luna_query *q);
 
 /* Per worker: made before its thread runs, freed after it ended. */

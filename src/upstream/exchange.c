@@ -200,6 +200,15 @@ void luna_exchange_release(luna_query *q)
     luna_exchange_give(ups, x);
 }
 
+int luna_exchange_cancel(luna_query *q)
+{
+    luna_exchange_t *x = q->core[LUNA_CORE_EXCHANGE];
+    if (!x || !x->busy)
+        return 0;
+    luna_exchange_done(x, luna_exchange_failed(x, FAIL_CANCELED, 0, NULL));
+    return 1;
+}
+
 uint64_t luna_exchange_time(const luna_query *q)
 {
     const luna_exchange_t *x = q->core[LUNA_CORE_EXCHANGE];

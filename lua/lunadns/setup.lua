@@ -1,0 +1,72 @@
+--- Runs setup functions so that they may wait: each in a runner, while the thread that makes the generation turns a loop
+--- of its own until the runner has ended. The workers that serve go on meanwhile.
+local boundary = require "lunadns.boundary"
+local ffi = require "ffi"
+
+local C = boundary.C
+local pcall = pcall
+
+local setup = {}
+
+local ROOT = ffi.new("uint8_t[1]")
+local NS = 2
+
+---@class LunaSetup
+---@field begin fun(strand: LunaStrand) called before each wait: its worker and its slot are made
+---@field spawn fun(fn: fun(q: ffi.cdata*), q?: ffi.cdata*, hook?: string, site?: integer): true begins when the generation
+---takes over
+---@field starters table[] what spawn was given
+---@field run fun(fn: function, a: any, b: any, c: any): boolean, any as pcall; the last argument is the LunaServer
+---@field site? integer a key of the block that is being set up
+---@field finish fun() takes worker and slots away
+
+---@param driver LunaRunner
+---@param pump? fun() waits until something is woken: specs have their own
+---@return LunaSetup
+function setup.new(driver, pump)
+  local state = driver.state
+  local self = { starters = {} }
+  pump = pump or function() C.luna_setup_pump(state) end
+
+  function self.begin(strand)
+    if C.luna_setup_begin(state) < 0 then error("no memory or descriptors to wait with", 0) end
+    if not strand.q then
+      local q = C.luna_query_new(state, ROOT, 1, NS, 1, 0, 0)
+      if q == nil then error("no query slot to wait in", 0) end
+      strand.q = q
+    end
+  end
+
+  function self.spawn(fn, q, hook, site)
+    self.starters[#self.starters + 1] = { fn, q, hook, site or self.site }
+    return true
+  end
+
+  local call, ok, result, done
+
+  local function task(_, arguments)
+    ok, result = pcall(call, arguments[1], arguments[2], arguments[3])
+    done = true
+  end
+
+  function self.run(fn, a, b, c)
+    local site = (c or b).sites[1]
+    self.site = site and site.number
+    call, done = fn, false
+    driver.start(task, false, "setup", { a, b, c }, 0, self)
+    while not done do
+      pump()
+      driver.entry()
+    end
+    return ok, result
+  end
+
+  function self.finish()
+    C.luna_setup_end(state)
+    driver.reset()
+  end
+
+  return self
+end
+
+return setup

@@ -1,0 +1,43 @@
+/* Waiting while a generation is made: the state gets a worker of its own, which runs in the thread
+ * that makes the generation and only while a setup waits. The workers that serve know nothing of
+ * it. */
+#include <stdlib.h>
+#include "turn.h"
+
+int luna_setup_begin(luna_state *s)
+{
+    luna_worker *w = s->worker;
+    if (w && w->offline)
+        return LUNA_OK;
+    if (!w || !w->setup) {
+        w = luna_worker_new(0, WORKER_SETUP);
+        if (!w)
+            return LUNA_E_SPACE;
+        w->setup = s;
+        w->index = s->worker_index;
+        s->worker = w;
+    }
+    s->now = w->now = luna_clock(); /* it stood still while setup computed */
+    return LUNA_OK;
+}
+
+void luna_setup_pump(luna_state *s)
+{
+    luna_worker *w = s->worker;
+    luna_turn_end(w); /* what was queued leaves */
+    while (!s->woken_len)
+        uv_run(&w->loop, UV_RUN_ONCE);
+    s->now = w->now;
+}
+
+void luna_setup_end(luna_state *s)
+{
+    luna_worker *w = s->worker;
+    if (!w || !w->setup)
+        return;
+    for (unsigned i = 0; i < w->slab->fresh; i++)
+        luna_slot_release(luna_slot_at(w->slab, i));
+    s->worker = s == &s->generation->control_state ? NULL : luna_worker_at(s->worker_index);
+    s->woken_len = 0;
+    luna_worker_free(w);
+}
