@@ -2,6 +2,7 @@
 local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local exchange = require "dns.exchange"
+local http = require "dns.http"
 local plugin = require "lunadns.plugin"
 local resolve = require "dns.resolve"
 local tasks = require "dns.tasks"
@@ -20,6 +21,7 @@ dns.plugin = plugin.define
 
 dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
 dns.exchange = exchange.exchange
+dns.http = { get = http.get, request = http.request }
 dns.sleep, dns.all, dns.spawn = tasks.sleep, tasks.all, tasks.spawn
 
 --- A name to compare with. Raises when the text is no name.

@@ -574,6 +574,49 @@ int luna_offline_next(luna_state *s, uint8_t *packet, uint32_t cap, char *to, si
  * question and is skipped. */
 int luna_offline_answer(luna_state *s, int number, const uint8_t *message, uint32_t len, int code);
 
+/* ---- HTTP client (src/http_client/)
+ * ----------------------------------------------------------------------------- */
+
+/* A request. Strings end with a NUL, are copied, and may be NULL where it says so. */
+typedef struct luna_http_options {
+    const char *method;  /* "GET" */
+    const char *url;     /* http or https; no redirect is followed */
+    const char *resolve; /* "host:port:address,address", or NULL: the host is an address */
+    const char *headers; /* "name: value" lines, each ended by a newline, or NULL */
+    const char *body;    /* body_len octets, or NULL */
+    const char *ca;      /* PEM file of CAs, NULL = the system's */
+    const char *cert;    /* PEM files of a client certificate and its key, or NULL */
+    const char *key;
+    const char *socket; /* path of a unix socket to connect to, or NULL */
+    uint64_t body_len;
+    uint64_t timeout;  /* ns, for all of it */
+    uint32_t max_size; /* octets of the body, as it is after decompression */
+    uint8_t verify;    /* 0 = any certificate will do */
+    uint8_t pad[3];
+} luna_http_options;
+
+/* The response to the last request of q. Its memory is q's until luna_http_end. */
+typedef struct luna_http_result {
+    const char *headers; /* lines as received, without the status line */
+    const char *body;
+    const char *location; /* where a redirect leads, absolute; NULL = it is none */
+    uint64_t headers_len, body_len;
+    int32_t status;
+    uint32_t pad;
+} luna_http_result;
+
+/* Sends a request and parks q until the response is complete. One at a time for each q. Connections
+ * are kept and used again. Returns LUNA_WAIT, or a code at once: LUNA_E_FORMAT (the URL),
+ * LUNA_E_SPACE (too many requests under way, no memory), LUNA_E_SYSTEM. After the wait q.wait is
+ * LUNA_OK or a code: LUNA_E_SPACE when the body is larger than max_size. Allocates. */
+int luna_http_start(luna_query *q, const luna_http_options *o);
+/* Fills out after LUNA_OK. */
+void luna_http_result_of(const luna_query *q, luna_http_result *out);
+/* Why the last request of q failed, for the user. Returns the length. */
+int luna_http_error(const luna_query *q, char *out, size_t out_len);
+/* Ends the last request of q, if there is one, and frees what it holds. */
+void luna_http_end(luna_query *q);
+
 /* ---- configuration (src/server/config.c): used while a generation is being made, by its control
  * state ---------- */
 

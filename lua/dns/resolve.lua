@@ -12,7 +12,8 @@ local resolve = {}
 
 local TIMEOUT = 5 -- s
 local DEPTH_MAX = 8
-local REFUSED = 5
+local NOERROR, NXDOMAIN, REFUSED = 0, 3, 5
+local A, AAAA = 1, 28
 
 ---@class DnsResolveOptions
 ---@field timeout? number seconds, 5 unless given
@@ -121,6 +122,46 @@ function resolve.resolve(name, qtype, opts)
   return finish(own, job, wire, number, code, timeout)
 end
 
+--- The addresses of a name, all types asked for at the same time. One type's answer is an answer.
+---@param own LunaStrand
+---@param wire ffi.cdata* luna_name
+---@param types integer[] A, AAAA
+---@param timeout number ns
+---@return ffi.cdata*[]|nil addresses luna_addr
+---@return integer|string|nil ttl the least; the error text when addresses is nil
+---@return integer|nil rcode with an error text: that of the reply
+function resolve.lookup(own, wire, types, timeout)
+  local all, least, replies, err, rcode = {}, nil, 0, nil, nil
+  local function add(answer, why)
+    if not answer then
+      err = why
+    elseif answer.rcode ~= NOERROR and answer.rcode ~= NXDOMAIN then
+      err, rcode = ("%s: %s"):format(question.text(wire, types[1]), answer.rcode_text), answer.rcode
+    else
+      replies = replies + 1
+      local found, ttl = answer:addresses()
+      for _, addr in ipairs(found) do all[#all + 1] = addr end
+      if ttl and (not least or ttl < least) then least = ttl end
+    end
+  end
+  if own.setup then
+    for _, qtype in ipairs(types) do add(exchange.system(own, wire, qtype, timeout / #types)) end
+  else
+    local group, jobs = strand.group(own), {}
+    for i, qtype in ipairs(types) do
+      local why
+      jobs[i], why = begin(own, group, wire, qtype)
+      if not jobs[i] then add(nil, why) end
+    end
+    local code = strand.join(own, group, timeout)
+    for i, qtype in ipairs(types) do
+      if jobs[i] then add(finish(own, jobs[i], wire, qtype, code, timeout)) end
+    end
+  end
+  if replies == 0 or (#all == 0 and err) then return nil, err, rcode end
+  return all, least
+end
+
 --- The IPv4 and IPv6 addresses of a name, asked for at the same time in the way of dns.resolve.
 ---
 ---     local list, ttl = dns.addresses "db.example.org"
@@ -132,45 +173,15 @@ end
 function resolve.addresses(name, opts)
   local own = strand.current "dns.addresses"
   local timeout = strand.timeout(opts, TIMEOUT, "dns.addresses")
-  local wire, _, err = question.read(name, 1, "dns.addresses")
+  local wire, _, err = question.read(name, A, "dns.addresses")
   if not wire then return nil, err end
   local family = opts and opts.family
   if family ~= nil and family ~= 4 and family ~= 6 then
     error(("dns.addresses: family: expected 4 or 6, found %s"):format(tostring(family)), 2)
   end
-  local types = family == 4 and { 1 } or family == 6 and { 28 } or { 1, 28 }
-  local all, least, replies = {}, nil, 0
-  local function add(answer, why)
-    if not answer then
-      err = why
-      return
-    end
-    if answer.rcode ~= 0 and answer.rcode ~= 3 then
-      err = ("%s: %s"):format(question.text(wire, types[1]), answer.rcode_text)
-      return
-    end
-    replies = replies + 1
-    local found, ttl = answer:addresses()
-    for _, addr in ipairs(found) do all[#all + 1] = addr end
-    if ttl and (not least or ttl < least) then least = ttl end
-  end
-  if own.setup then
-    for _, qtype in ipairs(types) do add(exchange.system(own, wire, qtype, timeout)) end
-  else
-    local group, jobs = strand.group(own), {}
-    for i, qtype in ipairs(types) do
-      local job, why = begin(own, group, wire, qtype, opts)
-      jobs[i] = job or false
-      if not job then err = why end
-    end
-    local code = strand.join(own, group, timeout)
-    for i, qtype in ipairs(types) do
-      if jobs[i] then add(finish(own, jobs[i], wire, qtype, code, timeout)) end
-    end
-  end
-  -- One family's answer is an answer.
-  if replies == 0 or (#all == 0 and err) then return nil, err end
-  return all, least
+  local types = family == 4 and { A } or family == 6 and { AAAA } or { A, AAAA }
+  local list, ttl = resolve.lookup(own, wire, types, timeout)
+  return list, ttl
 end
 
 return resolve

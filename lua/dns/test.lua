@@ -7,6 +7,7 @@ local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local boot = require "lunadns.boot"
 local reply_text = require "dns.test.reply"
+local scripted = require "dns.test.scripted"
 local upstream = require "dns.test.upstream"
 local C = boundary.C
 
@@ -33,16 +34,18 @@ local open = {}
 
 --- Starts a server from the text of a Corefile. It ends with the spec's file, or with s:close().
 ---@param text string
----@param options? { port?: integer, directory?: string, upstream?: table|function } upstream: for what setup asks
+---@param options? { port?: integer, directory?: string, upstream?: table|function, http?: table|function } upstream, http:
+---what they answer from the start, for a setup that asks
 ---@return DnsTestServer|nil server
 ---@return string|nil err what the user would see
 function t.try(text, options)
   options = options or {}
   C.luna_log_capture(1)
   local state = C.luna_offline_open()
-  local self = setmetatable({ state = state, script = options.upstream or {}, log_text = "" }, Server)
+  local self = setmetatable({ state = state, script = options.upstream or {}, http_script = options.http, log_text = "" },
+    Server)
   local given = { conf = (options.directory and options.directory .. "/" or "") .. "Corefile", text = text,
-    port = options.port or 53, pump = function() self:pump() end }
+    port = options.port or 53, pump = function() self:pump() end, scripted = scripted.new(self) }
   local control, err = boot.control(state, given)
   if not control then
     C.luna_offline_close(state)
@@ -87,6 +90,11 @@ function Server:turn()
     self.made.entry()
     state.batch_len = 0
   until not upstream.serve(self) and state.woken_len == 0
+  if self.unscripted then
+    local text = self.unscripted
+    self.unscripted = nil
+    error(text, 0)
+  end
 end
 
 --- While setup waits: scripted upstreams answer; when there is nothing to answer, time passes.
@@ -118,6 +126,13 @@ end
 function Server:upstream(script)
   self.script = script
   self.asked = {}
+end
+
+--- Scripts what dns.http gets. Keys are URLs, or "METHOD URL"; see dns/test/scripted.lua. s.requested lists what was sent.
+---@param script table|function
+function Server:http(script)
+  self.http_script = script
+  self.requested = {}
 end
 
 --- Sends a question in: "example.org. A", with options in a table beside it.

@@ -59,6 +59,7 @@ end
 ---@field text? string its text when it is no file
 ---@field port integer default port
 ---@field pump? fun() specs: waits in place of luna_setup_pump
+---@field scripted? table specs: what dns.http and sockets get in place of a network (dns/test/scripted.lua)
 
 local function read(source, given, warn)
   local directory = given.conf:match "^(.*)/[^/]*$" or "."
@@ -140,6 +141,7 @@ local function make(state, given, source, role)
   if not config then return nil, err end
   loader.state = state
   local drive = runner.new(state, {}, containment.new(state, loader.owners))
+  drive.scripted = given.scripted
   local settle, watched = setup.new(drive, given.pump), {}
   local made
   made, err = build(config, {

@@ -52,8 +52,8 @@ function runner.running() return running end
 ---@field state ffi.cdata* luna_state
 ---@field chains function[] handler by site number
 ---@field contain LunaContainment
----@field closers fun()[] run when the state is closed
 ---@field scripted? table specs: stands for the network (dns/test/scripted.lua)
+---@field closers fun()[] run when the state is closed
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
 ---@field start fun(fn: fun(q: ffi.cdata*|false, what: any), q: ffi.cdata*|false, hook: string, what: any, depth?: integer,
 --- setup?: LunaSetup) runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn is

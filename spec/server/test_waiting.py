@@ -2,6 +2,7 @@
 real server."""
 
 import os
+import re
 import threading
 import time
 import unittest
@@ -33,7 +34,8 @@ class Waiting(harness.Case):
         setup += """
         local function text(q, s)
           q:answer(0)
-          q:add(dns.ANSWER, q:name_text() .. ' 0 IN TXT "' .. tostring(s):gsub('"', "'") .. '"')
+          local strings = tostring(s):gsub('"', "'"):gsub(("."):rep(200), '%0" "')
+          q:add(dns.ANSWER, q:name_text() .. ' 0 IN TXT "' .. strings .. '"')
           return 0
         end
         local _ = text"""
@@ -42,7 +44,9 @@ class Waiting(harness.Case):
                            files=files, **options)
 
     def ask(self, s, name="x.run.test", **options):
-        return s.query(name, "TXT", **options).values()[0].strip('"')
+        reply = s.query(name, "TXT", transport="tcp", **options)
+        self.assertTrue(reply.answer, reply.rcode)
+        return "".join(re.findall('"([^"]*)"', reply.values()[0]))
 
 
 class Handlers(Waiting):

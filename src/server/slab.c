@@ -95,6 +95,8 @@ static void end_waits(luna_slot *slot)
         luna_exchange_release(q);
     if (q->core[LUNA_CORE_FLIGHT])
         luna_flight_release(q);
+    if (q->core[LUNA_CORE_CLIENT])
+        ((luna_client_op *)q->core[LUNA_CORE_CLIENT])->release(q);
     if (slot->timer.next)
         luna_timer_clear(&q->worker->wheel, &slot->timer);
 }

@@ -219,6 +219,7 @@ void luna_worker_free(luna_worker *w)
     if (!w)
         return;
     luna_upstreams_free(w->upstreams);
+    luna_http_free(w);
     uv_walk(&w->loop, close_handle, NULL);
     uv_prepare_stop(&w->turn->prepare);
     while (uv_run(&w->loop, UV_RUN_NOWAIT))

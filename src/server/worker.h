@@ -9,6 +9,7 @@
 
 typedef struct luna_slab luna_slab;
 typedef struct luna_log_buffer luna_log_buffer;
+typedef struct luna_http luna_http; /* src/http_client: requests and connections of this worker */
 typedef struct luna_upstreams
     luna_upstreams; /* src/upstream: sockets and exchanges of this worker */
 
@@ -21,6 +22,7 @@ struct luna_worker {
     uint64_t *metrics; /* this worker's slots; a scratch page while dry */
     luna_log_buffer *log;
     luna_upstreams *upstreams;
+    luna_http *http;   /* made by the first request */
     bool offline;      /* specs: exchanges are queued for the spec to answer, nothing is opened */
     bool dry;          /* warm-up: exchanges fail at once, nothing is stored or printed */
     luna_state *setup; /* the state that is being made with this worker (setup.c), or NULL */
@@ -53,7 +55,13 @@ enum {
     LUNA_CORE_FLIGHT = 2,    /* the cache flight this query leads or waits for (src/cache) */
     LUNA_CORE_TIMER = 3,     /* luna_query_sleep */
     LUNA_CORE_SPILL = 4,     /* large reply or packet buffers */
+    LUNA_CORE_CLIENT = 5, /* luna_client_op under way or last done (src/http_client, src/socket) */
 };
+
+/* What begins everything that LUNA_CORE_CLIENT points to. */
+typedef struct luna_client_op {
+    void (*release)(luna_query *q); /* q is about to end: lets go of it */
+} luna_client_op;
 
 /* Called by luna_query_finish and luna_query_free: parts let go of what they keep for q. Each
  * returns quickly and may be called when there is nothing. */
@@ -67,6 +75,9 @@ luna_upstreams *luna_upstreams_new(luna_worker *w);
 void luna_upstreams_free(luna_upstreams *u);
 /* At the end of a turn: sends what was queued (sendmmsg). */
 void luna_upstreams_flush(luna_upstreams *u);
+
+/* Ends every request, frees what w->http holds. */
+void luna_http_free(luna_worker *w);
 
 luna_log_buffer *luna_log_buffer_new(void);
 void luna_log_buffer_free(luna_log_buffer *b);
