@@ -5,6 +5,7 @@ local exchange = require "dns.exchange"
 local http = require "dns.http"
 local plugin = require "lunadns.plugin"
 local resolve = require "dns.resolve"
+local socket = require "dns.socket"
 local tasks = require "dns.tasks"
 require "lunadns.query"
 
@@ -21,6 +22,7 @@ dns.plugin = plugin.define
 
 dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
 dns.exchange = exchange.exchange
+dns.tcp, dns.udp, dns.unix = socket.tcp, socket.udp, socket.unix
 dns.http = { get = http.get, request = http.request }
 dns.sleep, dns.all, dns.spawn = tasks.sleep, tasks.all, tasks.spawn
 

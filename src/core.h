@@ -617,6 +617,46 @@ int luna_http_error(const luna_query *q, char *out, size_t out_len);
 /* Ends the last request of q, if there is one, and frees what it holds. */
 void luna_http_end(luna_query *q);
 
+/* ---- sockets of plugins (src/socket/)
+ * ------------------------------------------------------------------------------- */
+
+enum { LUNA_SOCKET_TCP = 1, LUNA_SOCKET_UDP = 2, LUNA_SOCKET_UNIX = 3 };
+enum { LUNA_RECEIVE_SOME = 0, LUNA_RECEIVE_EXACT = 1, LUNA_RECEIVE_LINE = 2 };
+
+/* A socket, as Lua holds it: what it names may have been closed with its generation. One query at a
+ * time may wait for it. */
+typedef struct luna_socket_ref {
+    luna_state *state;
+    uint32_t index;
+    uint32_t serial;
+} luna_socket_ref;
+
+/* Connects: addr, or the path of a unix stream socket. Returns LUNA_OK or LUNA_WAIT (q is parked,
+ * for timeout ns at most), or a code: LUNA_E_SPACE (too many sockets), LUNA_E_CONNECT,
+ * LUNA_E_SYSTEM. Fills ref, which must be closed, whatever it returns. Allocates. */
+int luna_socket_open(luna_query *q, int kind, const luna_addr *addr, const char *path,
+                     uint64_t timeout, luna_socket_ref *ref);
+/* Sends all of data, which is copied as far as the kernel does not take it at once. LUNA_OK,
+ * LUNA_WAIT until it has, or a code. */
+int luna_socket_send(luna_query *q, luna_socket_ref *ref, const char *data, uint64_t len,
+                     uint64_t timeout);
+/* Waits for octets: some (a datagram of UDP), exactly n, or a line of at most n. LUNA_OK when they
+ * are there, LUNA_WAIT, or a code: LUNA_E_CLOSED at the end of the connection, LUNA_E_SPACE for a
+ * longer line. */
+int luna_socket_receive(luna_query *q, luna_socket_ref *ref, int mode, uint64_t n,
+                        uint64_t timeout);
+/* What a receive that ended has found: length, with data set to where it is. After a failure what
+ * has come so far. Valid until the next call for this socket. */
+uint64_t luna_socket_data(const luna_socket_ref *ref, const char **data);
+/* Takes octets off the front of what was received. */
+void luna_socket_take(luna_socket_ref *ref, uint64_t n);
+/* q does not wait for the socket any more (its deadline is over). */
+void luna_socket_leave(luna_query *q);
+/* The system's words for the last failure. Returns the length. */
+int luna_socket_error(const luna_socket_ref *ref, char *out, size_t out_len);
+/* Closes it; nothing when it is closed. Also a finalizer. */
+void luna_socket_close(luna_socket_ref *ref);
+
 /* ---- configuration (src/server/config.c): used while a generation is being made, by its control
  * state ---------- */
 

@@ -34,16 +34,16 @@ local open = {}
 
 --- Starts a server from the text of a Corefile. It ends with the spec's file, or with s:close().
 ---@param text string
----@param options? { port?: integer, directory?: string, upstream?: table|function, http?: table|function } upstream, http:
----what they answer from the start, for a setup that asks
+---@param options? { port?: integer, directory?: string, upstream?: table|function, http?: table|function,
+---sockets?: table } upstream, http, sockets: what they answer from the start, for a setup that asks
 ---@return DnsTestServer|nil server
 ---@return string|nil err what the user would see
 function t.try(text, options)
   options = options or {}
   C.luna_log_capture(1)
   local state = C.luna_offline_open()
-  local self = setmetatable({ state = state, script = options.upstream or {}, http_script = options.http, log_text = "" },
-    Server)
+  local self = setmetatable({ state = state, script = options.upstream or {}, http_script = options.http,
+    socket_script = options.sockets, log_text = "" }, Server)
   local given = { conf = (options.directory and options.directory .. "/" or "") .. "Corefile", text = text,
     port = options.port or 53, pump = function() self:pump() end, scripted = scripted.new(self) }
   local control, err = boot.control(state, given)
@@ -133,6 +133,13 @@ end
 function Server:http(script)
   self.http_script = script
   self.requested = {}
+end
+
+--- Scripts what dns.tcp, dns.udp and dns.unix reach; see dns/test/scripted.lua. s.sent lists what was sent, by key.
+---@param script table<string, function|table>
+function Server:sockets(script)
+  self.socket_script = script
+  self.sent = {}
 end
 
 --- Sends a question in: "example.org. A", with options in a table beside it.

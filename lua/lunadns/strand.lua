@@ -18,20 +18,22 @@ strand.NO_SLOT = "all query slots of this worker are in use"
 
 --- The strand that calls a function that waits. Raises where nothing can wait.
 ---@param what string the function's name, for the message
+---@param level? integer of the plugin's call, as for error(); 3 unless given
 ---@return LunaStrand
-function strand.current(what)
+function strand.current(what, level)
+  level = level or 3
   local own = running()
   if not own then
     error(("%s waits, and nothing can wait while a file is being loaded: call it in setup, in a handler or in a timer")
-      :format(what), 3)
+      :format(what), level)
   end
   if own.co ~= co_running() then
     error(("%s cannot wait inside a coroutine that the plugin made itself: use dns.all or dns.spawn for what runs "
-      .. "side by side"):format(what), 3)
+      .. "side by side"):format(what), level)
   end
   if not yieldable() then
     error(("%s cannot wait here: it is called by a function of C (require, table.sort, string.gsub with a function); "
-      .. "call it before or after"):format(what), 3)
+      .. "call it before or after"):format(what), level)
   end
   if own.setup then own.setup.begin(own) end
   return own
@@ -41,12 +43,13 @@ end
 ---@param opts table|nil
 ---@param default number seconds
 ---@param what string
+---@param level? integer as above
 ---@return number
-function strand.timeout(opts, default, what)
+function strand.timeout(opts, default, what, level)
   local seconds = opts and opts.timeout
   if seconds == nil then return default * 1e9 end
   if type(seconds) ~= "number" or not (seconds > 0 and seconds < 1e6) then
-    error(("%s: timeout: expected seconds, found %s"):format(what, tostring(seconds)), 3)
+    error(("%s: timeout: expected seconds, found %s"):format(what, tostring(seconds)), level or 3)
   end
   return seconds * 1e9
 end

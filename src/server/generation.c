@@ -179,6 +179,7 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
         if (slot->use == SLOT_OWN && slot->q.generation == g)
             luna_slot_release(slot);
     }
+    luna_sockets_close(w, g);
     __atomic_sub_fetch(&g->open_seats, 1, __ATOMIC_ACQ_REL);
 }
 

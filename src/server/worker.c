@@ -220,6 +220,7 @@ void luna_worker_free(luna_worker *w)
         return;
     luna_upstreams_free(w->upstreams);
     luna_http_free(w);
+    luna_sockets_close(w, NULL);
     uv_walk(&w->loop, close_handle, NULL);
     uv_prepare_stop(&w->turn->prepare);
     while (uv_run(&w->loop, UV_RUN_NOWAIT))

@@ -9,6 +9,7 @@
 
 typedef struct luna_slab luna_slab;
 typedef struct luna_log_buffer luna_log_buffer;
+typedef struct luna_sockets luna_sockets; /* src/socket: sockets that plugins opened */
 typedef struct luna_http luna_http; /* src/http_client: requests and connections of this worker */
 typedef struct luna_upstreams
     luna_upstreams; /* src/upstream: sockets and exchanges of this worker */
@@ -22,7 +23,8 @@ struct luna_worker {
     uint64_t *metrics; /* this worker's slots; a scratch page while dry */
     luna_log_buffer *log;
     luna_upstreams *upstreams;
-    luna_http *http;   /* made by the first request */
+    luna_http *http;       /* made by the first request */
+    luna_sockets *sockets; /* made with the first one */
     bool offline;      /* specs: exchanges are queued for the spec to answer, nothing is opened */
     bool dry;          /* warm-up: exchanges fail at once, nothing is stored or printed */
     luna_state *setup; /* the state that is being made with this worker (setup.c), or NULL */
@@ -78,6 +80,8 @@ void luna_upstreams_flush(luna_upstreams *u);
 
 /* Ends every request, frees what w->http holds. */
 void luna_http_free(luna_worker *w);
+/* Closes the sockets of a generation, or with NULL all, and frees w->sockets. */
+void luna_sockets_close(luna_worker *w, const luna_generation *g);
 
 luna_log_buffer *luna_log_buffer_new(void);
 void luna_log_buffer_free(luna_log_buffer *b);

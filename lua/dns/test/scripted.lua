@@ -9,7 +9,14 @@
 --   ["https://lost.test/"]       = { drop = true },                           -- silence: the request times out
 --   default                      = function(request) return { ... } end,      -- request: method, url, headers, body ...
 -- }
--- A value may be a function(request). What is not scripted fails the spec.
+-- A value may be a function(request).
+--
+-- s:sockets {
+--   ["tcp redis.test:6379"] = function(text, peer) return "+PONG\r\n" end,      -- text: what the plugin sent
+--   ["unix /run/app.sock"]  = { greeting = "hello\n", answer = function(text, peer) peer:close() end, delay = "10ms" },
+--   ["udp 192.0.2.1:514"]   = { error = "Connection refused" },
+-- }
+-- What is not scripted fails the spec.
 local strand = require "lunadns.strand"
 local tasks = require "dns.tasks"
 
@@ -74,11 +81,89 @@ local function http(s, own, request, left)
     location = answer.location or headers.location }
 end
 
+-- A socket whose other end is a script: as DnsSocket.
+local Peer = {}
+Peer.__index = Peer
+
+--- For scripts: sends, and ends the connection.
+function Peer:push(text) self.datagrams[#self.datagrams + 1] = text end
+function Peer:close() self.closed = true end
+
+local Scripted = {}
+Scripted.__index = Scripted
+
+function Scripted:close() self.peer.gone = true end
+
+function Scripted:fail(what, why) return nil, ("%s: %s: %s"):format(self.text, what, why) end
+
+function Scripted:send(text, opts)
+  strand.current "socket:send"
+  local peer = self.peer
+  table.insert(self.sent, text)
+  if peer.gone or peer.closed then return self:fail("send", "closed") end
+  local ok, err = pace({ delay = self.script.delay }, (opts and opts.timeout or self.seconds) * 1e9)
+  if not ok then return self:fail("send", err) end
+  local answer = self.script.answer and self.script.answer(text, peer)
+  if answer then peer:push(answer) end
+  return true
+end
+
+function Scripted:receive(what, opts)
+  strand.current "socket:receive"
+  local peer = self.peer
+  if peer.gone then return self:fail("receive", "closed") end
+  local text
+  if self.scheme == "udp" then
+    text = table.remove(peer.datagrams, 1)
+    if text then return text end
+  else
+    self.buffer = self.buffer .. table.concat(peer.datagrams)
+    peer.datagrams = {}
+    local len = #self.buffer
+    if what == "line" then
+      len = self.buffer:find("\n", 1, true)
+    elseif what then
+      len = what <= #self.buffer and what or nil
+    elseif len == 0 then
+      len = nil
+    end
+    if len then
+      text, self.buffer = self.buffer:sub(1, len), self.buffer:sub(len + 1)
+      return what == "line" and text:gsub("\r?\n$", "") or text
+    end
+  end
+  if peer.closed then return self:fail("receive", "closed") end
+  local ok, err = pace({ drop = true }, (opts and opts.timeout or self.seconds) * 1e9)
+  return self:fail("receive", ok or err)
+end
+
+local function socket(s, _, scheme, target, timeout)
+  local key = scheme .. " " .. target
+  local script = (s.socket_script or {})[key]
+  if script == nil then
+    unscripted(s, ("dns.%s %q is not scripted: s:sockets { [%q] = function(text) return \"reply\" end }")
+      :format(scheme, target, key))
+  end
+  if type(script) == "function" then script = { answer = script } end
+  s.sent = s.sent or {}
+  s.sent[key] = s.sent[key] or {}
+  local peer = setmetatable({ datagrams = {} }, Peer)
+  local self = setmetatable({ text = key, scheme = scheme, script = script, peer = peer, buffer = "", seconds = timeout,
+    sent = s.sent[key] }, Scripted)
+  local ok, err = pace({ delay = script.delay, error = script.error, drop = script.drop }, timeout * 1e9)
+  if not ok then return self:fail("connect", err) end
+  if script.greeting then peer:push(script.greeting) end
+  return self
+end
+
 --- What a driver of this server has as `scripted`.
 ---@param s DnsTestServer
 ---@return table
 function scripted.new(s)
-  return { http = function(own, request, left) return http(s, own, request, left) end }
+  return {
+    http = function(own, request, left) return http(s, own, request, left) end,
+    socket = function(own, scheme, target, timeout) return socket(s, own, scheme, target, timeout) end,
+  }
 end
 
 return scripted
