@@ -660,10 +660,13 @@ void luna_socket_close(luna_socket_ref *ref);
 /* ---- configuration (src/server/config.c): used while a generation is being made, by its control
  * state ---------- */
 
-/* Serves an address and port with these TCP timeouts (seconds) in generation g. Returns the
- * listener's number or a negative code with a text in err. Opens sockets; allocates. */
-int luna_config_listen(luna_generation *g, const luna_addr *addr, double read, double write,
-                       double idle, int max_queries, char *err, size_t err_len);
+/* Serves an address and port in generation g. Returns the listener's number, the same one each
+ * time, or a negative code with a text in err. Opens sockets; allocates. */
+int luna_config_listen(luna_generation *g, const luna_addr *addr, char *err, size_t err_len);
+/* What plugin timeouts says of a listener's TCP connections: seconds, queries of a connection,
+ * connections of a client (-1 = no bound). 0 leaves what another block said, or the default. */
+void luna_config_timeouts(luna_generation *g, int listener, double read, double write, double idle,
+                          int max_queries, int max_connections);
 /* Queries to a listener for names in zone go to site. any_class: not only class IN. LUNA_E_FORMAT:
  * the zone is there already. */
 int luna_config_site(luna_generation *g, int listener, const luna_name *zone, int site,

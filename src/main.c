@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 #include <lauxlib.h>
 #include <luajit.h>
@@ -98,9 +99,21 @@ static void hold_standard_descriptors(void)
         close(fd);
 }
 
+/* As many descriptors as are permitted, as every Go program takes them: the low limit that is usual
+ * in containers is for programs that use select(2). */
+static void take_descriptors(void)
+{
+    struct rlimit files;
+    if (!getrlimit(RLIMIT_NOFILE, &files) && files.rlim_cur < files.rlim_max) {
+        files.rlim_cur = files.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+}
+
 int main(int argc, char **argv)
 {
     hold_standard_descriptors();
+    take_descriptors();
     luna_options o = {.source = {.conf = NULL, .port = 53}};
     char *text = NULL;
     for (int i = 1; i < argc; i++) {

@@ -99,9 +99,10 @@ local function listen(blocks, generation, role)
         local addr = ffi.new "luna_addr"
         if bind ~= "" then addr = assert(boundary.addr(bind)) end
         addr.port = key.port
-        local listener = C.luna_config_listen(generation, addr, times.read or 3, times.write or 5, times.idle or 10,
-          times.max_queries or -1, err_buffer, 1024)
+        local listener = C.luna_config_listen(generation, addr, err_buffer, 1024)
         if listener < 0 then return nil, ffi.string(err_buffer) end
+        C.luna_config_timeouts(generation, listener, times.read or 0, times.write or 0, times.idle or 0,
+          times.max_queries or 0, times.max_connections or 0)
         local any_class = 0
         for _, instance in ipairs(block.instances) do
           if instance.plugin.any_class then any_class = 1 end

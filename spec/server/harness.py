@@ -14,6 +14,7 @@ import fcntl
 import os
 import random
 import re
+import resource
 import shutil
 import signal
 import socket
@@ -109,6 +110,20 @@ def free_port():
             return port
         lock.close()
     raise AssertionError("no free port")
+
+
+def raise_descriptors(wanted):
+    """Room for so many descriptors in this process; False when the system does not permit it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < wanted:
+        with contextlib.suppress(ValueError, OSError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= wanted
+
+
+def descriptors(count):
+    """A preexec function: the server may have so many descriptors."""
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
 
 
 # ---------------------------------------------------------------- processes
@@ -275,8 +290,8 @@ class UDPClient:
 class TCPClient:
     """One TCP connection; send() adds the length, recv() takes it off."""
 
-    def __init__(self, port, address="127.0.0.1", timeout=5):
-        self.sock = socket.create_connection((address, port), timeout * SCALE)
+    def __init__(self, port, address="127.0.0.1", source=None, timeout=5):
+        self.sock = socket.create_connection((address, port), timeout * SCALE, (source, 0) if source else None)
         self.buffer = b""
 
     def send(self, *packets):
@@ -469,19 +484,20 @@ class Server(Process):
         """dig +short as a list of lines."""
         return self.dig("+short", *args, **options).split("\n")[:-1]
 
-    def ask_raw(self, packet, transport="udp", timeout=3, port=None, address="127.0.0.1"):
+    def ask_raw(self, packet, transport="udp", timeout=3, port=None, address="127.0.0.1", source=None):
         """The reply's octets to these octets, or None."""
         try:
-            with (UDPClient if transport == "udp" else TCPClient)(port or self.port, address) as c:
+            with (UDPClient if transport == "udp" else TCPClient)(port or self.port, address, source) as c:
                 c.send(packet)
                 return c.recv_raw(timeout)
         except ConnectionError:
             return None
 
-    def query(self, name, qtype="A", transport="udp", timeout=5, port=None, address="127.0.0.1", **options):
+    def query(self, name, qtype="A", transport="udp", timeout=5, port=None, address="127.0.0.1", source=None,
+              **options):
         """Asks, and returns the parsed reply; no reply fails. options: those of wire.pack_query."""
         packet = pack_query(name, qtype, **options)
-        data = self.ask_raw(packet, transport, timeout, port, address)
+        data = self.ask_raw(packet, transport, timeout, port, address, source)
         if data is None:
             raise AssertionError(f"no reply to {name} {qtype} over {transport} within {timeout * SCALE:g} s\n"
                                  f"--- stdout\n{self.out[-3000:]}\n--- stderr\n{self.err}")
@@ -493,8 +509,8 @@ class Server(Process):
     def udp(self, port=None, address="127.0.0.1", **options):
         return UDPClient(port or self.port, address, **options)
 
-    def tcp(self, port=None, address="127.0.0.1"):
-        return TCPClient(port or self.port, address)
+    def tcp(self, port=None, address="127.0.0.1", source=None):
+        return TCPClient(port or self.port, address, source)
 
     # HTTP
 

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import random
-import resource
 import select
 import socket
 import struct
@@ -377,20 +376,6 @@ class Timeouts(Transport):
             self.assertTrue(c.closed_by_peer(2), "after the third")
 
 
-def raise_limit(wanted):
-    """Room for so many descriptors in this process; False when the system does not permit it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft < wanted:
-        with contextlib.suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, max(hard, wanted)))
-    return resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= wanted
-
-
-def limited(count):
-    """A preexec function: the server may have so many descriptors."""
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
-
-
 class ManyConnections(Transport):
     COUNT = 10000
 
@@ -419,7 +404,7 @@ class ManyConnections(Transport):
             return None
 
     def test_ten_thousand_idle(self):
-        if not raise_limit(self.COUNT + 2000):
+        if not harness.raise_descriptors(self.COUNT + 2000):
             self.skipTest(f"RLIMIT_NOFILE is below {self.COUNT + 2000} and may not be raised")
         s = self.local(with_timeouts("read 5m\nidle 5m"))
         self.answers(s)
@@ -440,7 +425,7 @@ class ManyConnections(Transport):
 
     def test_more_connections_than_descriptors(self):
         """The longest silent goes; who asks now is served, and who keeps asking stays."""
-        s = self.local(preexec=limited(200))
+        s = self.local(preexec=harness.descriptors(200))
         busy = self.connect(s.port, 0)
         self.assertEqual(self.ask(busy), 1)
         socks = []
@@ -461,7 +446,7 @@ class ManyConnections(Transport):
     def test_waiting_for_a_reply_is_not_idle(self):
         held = Held()
         self.addCleanup(held.release)
-        s, up = self.forwarding(held, "read_timeout 30s", preexec=limited(200))
+        s, up = self.forwarding(held, "read_timeout 30s", preexec=harness.descriptors(200))
         waiting = self.connect(s.port, 0)
         waiting.sendall(frame(pack_query("slow.up", qid=77)))
         up.wait_asked()
@@ -471,7 +456,7 @@ class ManyConnections(Transport):
         self.assertEqual(struct.unpack("!H", waiting.recv(4096)[2:4])[0], 77)
 
     def test_descriptors_for_upstreams_are_left(self):
-        s, _ = self.forwarding(Held(fast=("x.up.", "y.up.")), preexec=limited(200))
+        s, _ = self.forwarding(Held(fast=("x.up.", "y.up.")), preexec=harness.descriptors(200))
         socks = []
         for i in range(300):
             socks.append(self.connect(s.port, i))
@@ -483,7 +468,7 @@ class ManyConnections(Transport):
         """Idle connections to one port don't shut the others out; nor those over IPv4 the ones over IPv6."""
         text = LOCAL + LOCAL.replace("{port}", "{port2}").replace("    prometheus 127.0.0.1:{http}\n", "") + \
             LOCAL.replace("{port}", "{port3}").replace("    prometheus 127.0.0.1:{http}\n", "")
-        s = self.local(text.replace("    hosts", "    timeouts {\n read 5m\n idle 5m\n }\n    hosts"), preexec=limited(150))
+        s = self.local(text.replace("    hosts", "    timeouts {\n read 5m\n idle 5m\n }\n    hosts"), preexec=harness.descriptors(150))
         for port in (s.port, s.number("port2")):
             for i in range(200):
                 self.assertEqual(self.ask(self.connect(port, i), i), i, f"connection {i} is not served")
@@ -509,7 +494,7 @@ class ManyConnections(Transport):
         self.assertLess(used, 0.2 * SCALE, "share of a CPU")
 
     def test_a_full_table_costs_nothing(self):
-        s = self.local(preexec=limited(200))
+        s = self.local(preexec=harness.descriptors(200))
         for i in range(400):
             self.connect(s.port, i)
         self.answers(s)
@@ -661,7 +646,7 @@ class FullSlab(Transport):
     def test_full_over_tcp(self):
         """Queries of a connection for which there is no slot get no reply; the connection goes on."""
         s = self.silent(f"prefer_udp\n read_timeout {int(6 * SCALE)}s")
-        clients = [self.keep(s.tcp()) for _ in range(26)]
+        clients = [self.keep(s.tcp(source=f"127.0.1.{i + 1}")) for i in range(26)]
         for k, c in enumerate(clients):
             c.send(*(pack_query(f"n{k}-{i}.up", qid=i) for i in range(500)))
         s.wait_metric("lunadns_shed_total", at_least=26 * 500 - self.SLOTS)

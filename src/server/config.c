@@ -16,8 +16,7 @@ static luna_listener *pretend(luna_generation *g, const luna_addr *addr)
     return l;
 }
 
-int luna_config_listen(luna_generation *g, const luna_addr *addr, double read, double write,
-                       double idle, int max_queries, char *err, size_t err_len)
+int luna_config_listen(luna_generation *g, const luna_addr *addr, char *err, size_t err_len)
 {
     for (unsigned i = 0; i < g->nlisteners; i++)
         if (!memcmp(&g->listeners[i]->addr, addr, sizeof *addr))
@@ -26,14 +25,29 @@ int luna_config_listen(luna_generation *g, const luna_addr *addr, double read, d
         snprintf(err, err_len, "more than %d addresses to listen on", LUNA_LISTENERS_MAX);
         return LUNA_E_SPACE;
     }
-    luna_timeouts times = {read, write, idle, max_queries};
-    luna_listener *l =
-        g->offline ? pretend(g, addr) : luna_listener_open(addr, &times, err, err_len);
+    luna_listener *l = g->offline ? pretend(g, addr) : luna_listener_open(addr, err, err_len);
     if (!l)
         return LUNA_E_SYSTEM;
     g->routers[l->index] = luna_router_new();
+    g->timeouts[l->index] = (luna_timeouts){3, 5, 10, -1, 0};
     g->listeners[g->nlisteners] = l;
     return (int)g->nlisteners++;
+}
+
+void luna_config_timeouts(luna_generation *g, int listener, double read, double write, double idle,
+                          int max_queries, int max_connections)
+{
+    luna_timeouts *t = &g->timeouts[g->listeners[listener]->index];
+    if (read > 0)
+        t->read = read;
+    if (write > 0)
+        t->write = write;
+    if (idle > 0)
+        t->idle = idle;
+    if (max_queries)
+        t->max_queries = max_queries;
+    if (max_connections)
+        t->max_connections = max_connections;
 }
 
 int luna_config_site(luna_generation *g, int listener, const luna_name *zone, int site,

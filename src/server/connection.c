@@ -28,17 +28,100 @@ void luna_conn_append(luna_conn *c)
     t->last = c;
 }
 
-static void conn_gone(uv_handle_t *h)
+static void conn_free(luna_conn *c)
 {
-    luna_conn *c = h->data;
     luna_tcp *t = c->t;
-    close(c->fd);
-    c->fd = -1;
-    if (c->in_flight)
-        return; /* freed with the last reply */
+    luna_client_leave(c->share);
     free(c);
     if (--t->count == 0 && t->stopped && t->fd < 0)
         luna_tcp_end(t);
+}
+
+static void conn_gone(uv_handle_t *h)
+{
+    luna_conn *c = h->data;
+    close(c->fd);
+    c->fd = -1;
+    if (!c->in_flight)
+        conn_free(c); /* otherwise with the last reply */
+}
+
+static void mark_dirty(luna_conn *c)
+{
+    struct luna_turn *turn = c->t->w->turn;
+    if (c->dirty)
+        return;
+    c->dirty = true;
+    c->next_dirty = turn->tcp_dirty;
+    turn->tcp_dirty = c;
+}
+
+/* It has something to read, but its client has enough under way: when there is room again, it has
+ * its turn after those that wait longer. */
+static void hold(luna_conn *c)
+{
+    luna_share *s = c->share;
+    if (c->held)
+        return;
+    luna_count(c->t->w, c->t->held_series);
+    c->held = true;
+    c->resumed = false;
+    c->next_held = NULL;
+    c->prev_held = s->last;
+    *(s->last ? &s->last->next_held : &s->first) = c;
+    s->last = c;
+}
+
+static void unhold(luna_conn *c)
+{
+    luna_share *s = c->share;
+    *(c->prev_held ? &c->prev_held->next_held : &s->first) = c->next_held;
+    *(c->next_held ? &c->next_held->prev_held : &s->last) = c->prev_held;
+    c->held = false;
+}
+
+/* One at a time, each lets the next one go when it has read or ended: were all of a thousand to
+ * read at once, all but the first would only keep in memory what they cannot hand on. */
+static void resume_next(luna_share *s)
+{
+    luna_conn *c = s->first;
+    if (!c || s->in_flight >= CLIENT_IN_FLIGHT)
+        return;
+    unhold(c);
+    c->resumed = true;
+    mark_dirty(c);
+}
+
+static void had_turn(luna_conn *c)
+{
+    if (!c->resumed)
+        return;
+    c->resumed = false;
+    resume_next(c->share);
+}
+
+static void query_begins(luna_conn *c)
+{
+    c->in_flight++;
+    c->share->in_flight++;
+}
+
+static void query_ends(luna_conn *c)
+{
+    c->in_flight--;
+    c->share->in_flight--;
+    resume_next(c->share);
+}
+
+/* Who does not take its replies is not asked for more queries. */
+static bool may_ask(const luna_conn *c)
+{
+    return !c->ended && !c->out_len && c->in_flight < IN_FLIGHT;
+}
+
+static bool client_full(const luna_conn *c)
+{
+    return c->share->in_flight >= CLIENT_IN_FLIGHT;
 }
 
 void luna_conn_close(luna_conn *c)
@@ -47,6 +130,8 @@ void luna_conn_close(luna_conn *c)
         return;
     c->closed = true;
     unlink_conn(c);
+    if (c->held)
+        unhold(c);
     if (c->timer.next)
         luna_timer_clear(&c->t->w->wheel, &c->timer);
     free(c->part);
@@ -54,6 +139,7 @@ void luna_conn_close(luna_conn *c)
     c->part = c->out = NULL;
     c->part_len = c->out_len = 0;
     uv_close((uv_handle_t *)&c->poll, conn_gone);
+    had_turn(c);
 }
 
 static void set_events(luna_conn *c, int events)
@@ -69,13 +155,10 @@ static void set_events(luna_conn *c, int events)
 
 void luna_conn_update(luna_conn *c)
 {
-    int events = 0;
-    /* Who does not take its replies is not asked for more queries. */
     if (c->out_len)
-        events |= UV_WRITABLE;
-    else if (!c->ended && c->in_flight < IN_FLIGHT)
-        events |= UV_READABLE;
-    set_events(c, events);
+        set_events(c, UV_WRITABLE);
+    else
+        set_events(c, may_ask(c) && !c->held ? UV_READABLE : 0);
 }
 
 static void timed_out(luna_timer *timer)
@@ -84,7 +167,8 @@ static void timed_out(luna_timer *timer)
     luna_worker *w = c->t->w;
     if (w->now < c->deadline)
         luna_timer_set(&w->wheel, timer, c->deadline, timed_out);
-    else if (c->in_flight && !c->out_len && !c->part_len)
+    else if (c->held ||
+             (c->in_flight && !c->out_len && (!c->part_len || c->in_flight >= IN_FLIGHT)))
         luna_timer_set(&w->wheel, timer, w->now + 1000000000u,
                        timed_out); /* we are the slow ones */
     else
@@ -105,10 +189,14 @@ static uint32_t take_messages(luna_conn *c, const uint8_t *p, uint32_t len)
 {
     luna_tcp *t = c->t;
     uint32_t used = 0;
-    while (len - used >= 2 && !c->ended && !c->closed) {
+    while (len - used >= 2 && may_ask(c) && !c->closed) {
         uint32_t n = luna_get16(p + used);
-        if (len - used < 2 + n || c->in_flight >= IN_FLIGHT || c->out_len)
+        if (len - used < 2 + n)
             break;
+        if (client_full(c)) {
+            hold(c);
+            break;
+        }
         luna_slot *slot = luna_slot_take(t->w->slab, n);
         if (slot) {
             luna_query *q = &slot->q;
@@ -118,11 +206,11 @@ static uint32_t take_messages(luna_conn *c, const uint8_t *p, uint32_t len)
             q->core[LUNA_CORE_TRANSPORT] = c;
             q->client = c->client;
             q->local = c->local;
-            c->in_flight++;
+            query_begins(c);
             luna_worker_submit(t->w, t->l, slot);
         }
         used += 2 + n;
-        if (t->l->timeouts.max_queries > 0 && ++c->queries >= (unsigned)t->l->timeouts.max_queries)
+        if (t->timeouts.max_queries > 0 && ++c->queries >= (unsigned)t->timeouts.max_queries)
             c->ended = true;
     }
     return used;
@@ -150,8 +238,7 @@ static void keep_part(luna_conn *c, const uint8_t *p, uint32_t len)
 /* Reading had stopped with whole messages in hand: they come first when it may go on. */
 static void take_part(luna_conn *c)
 {
-    if (!c->part_len || c->closed || c->out_len || c->in_flight >= IN_FLIGHT ||
-        c->events & UV_READABLE)
+    if (!c->part_len || c->closed || !may_ask(c) || c->held || c->events & UV_READABLE)
         return;
     uint8_t *part = c->part;
     uint32_t part_len = c->part_len;
@@ -161,6 +248,12 @@ static void take_part(luna_conn *c)
     if (!c->closed)
         keep_part(c, part + used, part_len - used);
     free(part);
+    if (!used || c->closed)
+        return;
+    /* Until now we were the slow ones. */
+    if (!c->out_len)
+        luna_conn_deadline(c, c->part_len ? c->t->timeouts.read : c->t->timeouts.idle);
+    had_turn(c);
 }
 
 void luna_conn_finish(luna_conn *c)
@@ -171,8 +264,13 @@ void luna_conn_finish(luna_conn *c)
 
 static void read_more(luna_conn *c)
 {
+    if (client_full(c)) {
+        hold(c);
+        luna_conn_update(c);
+        return;
+    }
     uint8_t *in = c->t->w->turn->tcp_io->in;
-    luna_timeouts *times = &c->t->l->timeouts;
+    luna_timeouts *times = &c->t->timeouts;
     uint32_t before = c->part_len;
     if (before)
         memcpy(in, c->part, before);
@@ -231,7 +329,7 @@ static bool write_all(luna_conn *c, const uint8_t *p, uint32_t len)
     c->out = rest;
     c->out_at = 0;
     c->out_len = len - sent;
-    luna_conn_deadline(c, c->t->l->timeouts.write);
+    luna_conn_deadline(c, c->t->timeouts.write);
     return true;
 }
 
@@ -250,11 +348,20 @@ static void write_more(luna_conn *c)
         }
         c->out_at += (uint32_t)n;
         c->out_len -= (uint32_t)n;
-        luna_conn_deadline(c, c->t->l->timeouts.write);
+        luna_conn_deadline(c, c->t->timeouts.write);
     }
     free(c->out);
     c->out = NULL;
-    luna_conn_deadline(c, c->t->l->timeouts.idle);
+    luna_conn_deadline(c, c->t->timeouts.idle);
+}
+
+/* Its turn after others of its client. What it has in hand comes first; without that it reads when
+ * its socket says so, because others' octets may be in the buffer now. */
+static void resume(luna_conn *c)
+{
+    take_part(c);
+    if (!may_ask(c))
+        had_turn(c);
 }
 
 static void connection_event(uv_poll_t *p, int status, int events)
@@ -273,21 +380,20 @@ static void connection_event(uv_poll_t *p, int status, int events)
         luna_conn_update(c);
         luna_conn_finish(c);
     }
-    if (!c->closed && (events & UV_READABLE))
+    if (!c->closed && (events & UV_READABLE)) {
         read_more(c);
+        had_turn(c);
+    }
 }
 
 void luna_tcp_reply(luna_slot *slot)
 {
     luna_conn *c = slot->q.core[LUNA_CORE_TRANSPORT];
-    luna_tcp *t = c->t;
     if (c->closed || slot->q.dropped) {
         luna_slot_release(slot);
-        c->in_flight--;
+        query_ends(c);
         if (c->closed && c->fd < 0 && !c->in_flight) {
-            free(c);
-            if (--t->count == 0 && t->stopped && t->fd < 0)
-                luna_tcp_end(t);
+            conn_free(c);
             return;
         }
     } else {
@@ -297,16 +403,18 @@ void luna_tcp_reply(luna_slot *slot)
         c->tail = &slot->next;
     }
     /* Without a reply to write there is room for the next query, or an end. */
-    if (c->closed)
-        return;
-    if (!c->dirty) {
-        c->dirty = true;
-        c->next_dirty = t->w->turn->tcp_dirty;
-        t->w->turn->tcp_dirty = c;
-    }
+    if (!c->closed)
+        mark_dirty(c);
 }
 
-static void flush(luna_conn *c)
+/* A full batch goes to Lua before more is taken: the flush may be on its way there. */
+static bool batch_full(const luna_worker *w)
+{
+    const luna_generation *g = w->turn->current;
+    return g && g->seats[w->index].state.batch_len >= LUNA_BATCH;
+}
+
+static void write_replies(luna_conn *c)
 {
     uint8_t *out = c->t->w->turn->tcp_io->out;
     uint32_t len = 0;
@@ -314,7 +422,6 @@ static void flush(luna_conn *c)
     luna_slot *slot = c->head;
     c->head = NULL;
     c->tail = &c->head;
-    c->dirty = false;
     while (slot) {
         luna_slot *next = slot->next;
         uint32_t n = slot->q.reply_len;
@@ -342,25 +449,36 @@ static void flush(luna_conn *c)
             }
         }
         luna_slot_release(slot);
-        c->in_flight--;
+        query_ends(c);
         slot = next;
     }
-    if (broken) {
+    if (broken)
         luna_conn_close(c);
-        return;
-    }
-    take_part(c);
-    luna_conn_update(c);
-    luna_conn_finish(c);
 }
 
 void luna_tcp_flush(luna_worker *w)
 {
-    luna_conn *c = w->turn->tcp_dirty;
-    w->turn->tcp_dirty = NULL;
-    while (c) {
-        luna_conn *next = c->next_dirty;
-        flush(c);
-        c = next;
-    }
+    do {
+        luna_conn *later = NULL;
+        for (luna_conn *c; (c = w->turn->tcp_dirty);) {
+            w->turn->tcp_dirty = c->next_dirty;
+            c->dirty = false;
+            write_replies(c);
+            if (c->closed)
+                continue;
+            if (batch_full(w)) {
+                c->dirty = true;
+                c->next_dirty = later;
+                later = c;
+                continue;
+            }
+            if (c->resumed)
+                resume(c);
+            else
+                take_part(c);
+            luna_conn_update(c);
+            luna_conn_finish(c);
+        }
+        w->turn->tcp_dirty = later;
+    } while (w->turn->tcp_dirty && !batch_full(w));
 }

@@ -2,21 +2,26 @@
  * writes, share. */
 #ifndef LUNA_CONNECTION_H
 #define LUNA_CONNECTION_H
+#include "clients.h"
 #include "turn.h"
 
 enum {
-    IN_FLIGHT = 512,       /* queries of one connection under way; then reading waits */
-    READ_SIZE = 65536 + 2, /* at least one whole message */
+    IN_FLIGHT = 512,                   /* queries of one connection under way; then reading waits */
+    CLIENT_IN_FLIGHT = SLAB_SLOTS / 4, /* the same for all connections of a client in one worker */
+    CLIENT_CONNECTIONS = 4096,         /* of one client when the Corefile does not say */
+    READ_SIZE = 65536 + 2,             /* at least one whole message */
     OUT_SIZE = 1 << 18,
     OUT_BACKLOG = 1 << 20, /* replies that a slow reader may leave with us */
 };
 
-typedef struct luna_conn {
+struct luna_conn {
     uv_poll_t poll;
     luna_timer timer;
     luna_tcp *t;
-    struct luna_conn *next, *prev; /* of the listener, the longest silent one first */
-    struct luna_conn *next_dirty;
+    luna_share *share;
+    luna_conn *next, *prev; /* of the listener, the longest silent one first */
+    luna_conn *next_dirty;
+    luna_conn *next_held, *prev_held; /* of the share */
     int fd;
     int events;
     unsigned in_flight, queries;
@@ -28,9 +33,11 @@ typedef struct luna_conn {
     uint32_t out_at, out_len;
     luna_addr client, local;
     bool dirty;
-    bool ended;  /* the peer will send no more, or has sent all it may */
-    bool closed; /* only in-flight queries still point here */
-} luna_conn;
+    bool held; /* has something to read, but its client has enough under way; in its share's list */
+    bool resumed; /* was taken from that list and has not read on yet */
+    bool ended;   /* the peer will send no more, or has sent all it may */
+    bool closed;  /* only in-flight queries still point here */
+};
 
 struct luna_tcp {
     uv_poll_t poll;
@@ -39,9 +46,10 @@ struct luna_tcp {
     luna_listener *l;
     luna_tcp *next;
     luna_conn *first, *last;
+    luna_timeouts timeouts; /* of the generation that serves */
     unsigned count, limit;
     bool stopped;
-    int series; /* lunadns_tcp_evicted_total */
+    int evicted_series, refused_series, held_series; /* lunadns_tcp_..._total */
 };
 
 /* One set a worker: its connections take turns with it. */

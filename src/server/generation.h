@@ -36,7 +36,8 @@ struct luna_generation {
     luna_state control_state;
     luna_listener *listeners[LUNA_LISTENERS_MAX];
     unsigned nlisteners;
-    luna_router *routers[LUNA_LISTENERS_MAX]; /* by listener->index */
+    luna_router *routers[LUNA_LISTENERS_MAX];   /* by listener->index, */
+    luna_timeouts timeouts[LUNA_LISTENERS_MAX]; /* these too */
     struct {
         luna_endpoint *endpoint;
         int kind;

@@ -117,8 +117,7 @@ static void destroy(luna_listener *l)
     free(l);
 }
 
-luna_listener *luna_listener_open(const luna_addr *addr, const luna_timeouts *t, char *err,
-                                  size_t err_len)
+luna_listener *luna_listener_open(const luna_addr *addr, char *err, size_t err_len)
 {
     unsigned i, vacant = LUNA_LISTENERS_MAX;
     for (i = 0; i < LUNA_LISTENERS_MAX; i++) {
@@ -138,7 +137,6 @@ luna_listener *luna_listener_open(const luna_addr *addr, const luna_timeouts *t,
     unsigned n = luna_worker_count();
     l->index = vacant;
     l->addr = *addr;
-    l->timeouts = *t;
     l->users = 1;
     l->udp = calloc(2 * n + 1, sizeof *l->udp);
     l->tcp = calloc(2 * n + 1, sizeof *l->tcp);
@@ -171,7 +169,7 @@ void luna_listener_start(luna_listener *l, luna_worker *w)
         if (l->udp[2 * w->index + s])
             luna_udp_start(l->udp[2 * w->index + s]);
         if (l->tcp[2 * w->index + s])
-            luna_tcp_start(l->tcp[2 * w->index + s]);
+            luna_tcp_start(l->tcp[2 * w->index + s], &w->turn->current->timeouts[l->index]);
     }
 }
 

@@ -13,14 +13,14 @@ typedef struct luna_tcp luna_tcp; /* one listening TCP socket of one worker and 
 /* From the plugin timeouts; seconds. */
 typedef struct luna_timeouts {
     double read, write, idle;
-    int max_queries; /* per TCP connection, -1 = no bound */
+    int max_queries;     /* per TCP connection, -1 = no bound */
+    int max_connections; /* per client, -1 = no bound, 0 = the default, see tcp.c */
 } luna_timeouts;
 
 typedef struct luna_listener {
     unsigned index;
     luna_addr
         addr; /* family 0 = all addresses of both families: two sockets a worker and transport */
-    luna_timeouts timeouts;
     unsigned users; /* generations; main thread */
     bool started;   /* workers watch its sockets */
     luna_udp **udp; /* [2 * worker + (0 = IPv4, 1 = IPv6)], NULL when there is none */
@@ -30,12 +30,12 @@ typedef struct luna_listener {
 /* Finds or opens the listener of an address (all its sockets are bound and listening when it
  * returns). NULL with a text in err: address in use, no permission, no such address. Main thread.
  */
-luna_listener *luna_listener_open(const luna_addr *addr, const luna_timeouts *t, char *err,
-                                  size_t err_len);
+luna_listener *luna_listener_open(const luna_addr *addr, char *err, size_t err_len);
 /* One generation less uses it; the last one closes it: each worker reads what has arrived, then
  * stops. */
 void luna_listener_close(luna_listener *l);
-/* Workers begin to read. From the worker's thread. */
+/* The worker begins to read, with the timeouts of the generation that it serves now; also for one
+ * that reads already. From the worker's thread. */
 void luna_listener_start(luna_listener *l, luna_worker *w);
 void luna_listener_stop(luna_listener *l, luna_worker *w);
 
@@ -54,7 +54,8 @@ void luna_udp_stop(luna_udp *u);
 void luna_udp_reply(luna_udp *u, luna_slot *slot);
 
 luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd);
-void luna_tcp_start(luna_tcp *t);
+/* Accepts, if it does not yet; these timeouts count from now on. */
+void luna_tcp_start(luna_tcp *t, const luna_timeouts *timeouts);
 /* Stops accepting, lets queries in flight be answered, closes idle connections; frees itself after
  * the last. */
 void luna_tcp_stop(luna_tcp *t);

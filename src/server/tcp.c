@@ -10,7 +10,7 @@
 #include "connection.h"
 
 /* Connections taken at once before queries get their turn. */
-enum { ACCEPTS = 64 };
+enum { ACCEPTS = 64, DESCRIPTORS_MAX = 1 << 24 };
 
 void luna_tcp_end(luna_tcp *t)
 {
@@ -52,7 +52,7 @@ static bool evict_from(luna_tcp *t)
     for (luna_conn *c = t->first; c; c = c->next) {
         if (c->in_flight || c->out_len)
             continue;
-        luna_count(t->w, t->series);
+        luna_count(t->w, t->evicted_series);
         luna_conn_close(c);
         return true;
     }
@@ -74,43 +74,75 @@ static bool evict(luna_worker *w)
     return false;
 }
 
+/* How many connections a client may have: what the Corefile says, or else so many that a node's
+ * cache with a thousand idle ones is far from it, but never more than half of a worker's. */
+static luna_share *admit(const luna_tcp *t, const luna_addr *client)
+{
+    int most = t->timeouts.max_connections;
+    if (most)
+        return luna_client_enter(t->w, client, most, -1);
+    return luna_client_enter(t->w, client, CLIENT_CONNECTIONS, (int)(t->limit / 2));
+}
+
+static void accept_one(luna_tcp *t, int fd, const struct sockaddr_in6 *peer)
+{
+    luna_worker *w = t->w;
+    luna_addr client;
+    struct sockaddr_in6 own;
+    socklen_t len = sizeof own;
+    int one = 1;
+    to_addr(&client, peer);
+    luna_share *share = admit(t, &client);
+    if (!share) {
+        luna_count(w, t->refused_series);
+        close(fd);
+        return;
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    luna_conn *c = calloc(1, sizeof *c);
+    if (!c || uv_poll_init(&w->loop, &c->poll, fd)) {
+        luna_client_leave(share);
+        free(c);
+        close(fd);
+        return;
+    }
+    c->poll.data = c;
+    c->fd = fd;
+    c->t = t;
+    c->share = share;
+    c->tail = &c->head;
+    c->client = client;
+    if (!getsockname(fd, (struct sockaddr *)&own, &len))
+        to_addr(&c->local, &own);
+    if (connections(w) >= t->limit)
+        evict(w);
+    t->count++;
+    luna_conn_append(c);
+    luna_conn_deadline(c, t->timeouts.read);
+    luna_conn_update(c);
+}
+
 static void accept_more(uv_poll_t *p, int status, int events)
 {
     luna_tcp *t = p->data;
     (void)status, (void)events;
     luna_turn_begin(t->w);
     for (int i = 0; i < ACCEPTS; i++) {
-        struct sockaddr_in6 peer, own;
+        struct sockaddr_in6 peer;
         socklen_t len = sizeof peer;
-        if (connections(t->w) >= t->limit)
-            evict(t->w);
         int fd = accept4(t->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0) {
             if ((errno == EMFILE || errno == ENFILE) && evict(t->w))
                 return; /* its descriptor is free after this turn */
             return;
         }
-        int one = 1;
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-        luna_conn *c = calloc(1, sizeof *c);
-        if (!c || uv_poll_init(&t->w->loop, &c->poll, fd)) {
-            free(c);
-            close(fd);
-            continue;
-        }
-        c->poll.data = c;
-        c->fd = fd;
-        c->t = t;
-        c->tail = &c->head;
-        to_addr(&c->client, &peer);
-        len = sizeof own;
-        if (!getsockname(fd, (struct sockaddr *)&own, &len))
-            to_addr(&c->local, &own);
-        t->count++;
-        luna_conn_append(c);
-        luna_conn_deadline(c, t->l->timeouts.read);
-        luna_conn_update(c);
+        accept_one(t, fd, &peer);
     }
+}
+
+static int counter(const char *name, const char *help)
+{
+    return luna_series(luna_metric(name, help, LUNA_COUNTER, "", NULL, 0, 1), "");
 }
 
 luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd)
@@ -127,17 +159,23 @@ luna_tcp *luna_tcp_new(luna_listener *l, luna_worker *w, int fd)
     t->w = w;
     t->l = l;
     getrlimit(RLIMIT_NOFILE, &files);
-    rlim_t most = files.rlim_cur > 1024 ? files.rlim_cur - 512 : files.rlim_cur / 2;
+    rlim_t all = files.rlim_cur < DESCRIPTORS_MAX ? files.rlim_cur : DESCRIPTORS_MAX;
+    rlim_t most = all > 1024 ? all - 512 : all / 2;
     t->limit = (unsigned)(most / (luna_worker_count() ? luna_worker_count() : 1));
-    int family = luna_metric("lunadns_tcp_evicted_total",
-                             "Idle TCP connections closed to make room for new ones.", LUNA_COUNTER,
-                             "", NULL, 0, 1);
-    t->series = luna_series(family, "");
+    t->evicted_series = counter("lunadns_tcp_evicted_total",
+                                "Idle TCP connections closed to make room for new ones.");
+    t->refused_series = counter("lunadns_tcp_refused_total",
+                                "TCP connections closed at once because their client has as many "
+                                "as one may have.");
+    t->held_series = counter("lunadns_tcp_held_total",
+                             "Times that a TCP connection was not read on until its client had "
+                             "fewer queries under way.");
     return t;
 }
 
-void luna_tcp_start(luna_tcp *t)
+void luna_tcp_start(luna_tcp *t, const luna_timeouts *timeouts)
 {
+    t->timeouts = *timeouts;
     if (t->poll.data)
         return;
     uv_poll_init(&t->w->loop, &t->poll, t->fd);
