@@ -11,7 +11,7 @@ CC ?= gcc
 CFLAGS ?= -O2 -g
 SANITIZE ?=
 WARN = -Wall -Wextra -Wshadow -Wpointer-arith -Wstrict-prototypes -Wmissing-prototypes -Werror
-PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr libpcre2-8 libcurl yaml-0.1
+PACKAGES = luajit libuv ldns openssl libmicrohttpd liburcu-qsbr libpcre2-8 libcurl yaml-0.1 zlib
 VERSION = $(shell sed -n 's/^\#define LUNA_VERSION "\(.*\)"/\1/p' src/server/version.c)
 
 ALL_CFLAGS = -std=gnu11 -fPIC -fvisibility=hidden $(WARN) $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES) 2>/dev/null)

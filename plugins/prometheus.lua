@@ -79,6 +79,7 @@ return dns.plugin {
   name = "prometheus",
   doc = "Serves the metrics of the process at /metrics, and counts the queries of its server block.",
   writes = false,
+  unserved = true,
   options = {
     { "address", type = "listen", default = "localhost:9153", doc = "Where to listen." },
     runtime_metrics = { type = "flag", doc = "Accepted for CoreDNS's sake: there is no Go runtime to show." },

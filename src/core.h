@@ -671,6 +671,8 @@ void luna_config_timeouts(luna_generation *g, int listener, double read, double 
  * the zone is there already. */
 int luna_config_site(luna_generation *g, int listener, const luna_name *zone, int site,
                      int any_class);
+/* Queries to a listener that no zone of it takes go to site; without this the core refuses them. */
+void luna_config_rest(luna_generation *g, int listener, int site);
 
 enum {
     LUNA_SET_LAMEDUCK = 1,

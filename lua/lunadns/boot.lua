@@ -7,12 +7,11 @@ local corefile = require "lunadns.corefile"
 local loader_of = require "lunadns.loader"
 local runner = require "lunadns.runner"
 local setup = require "lunadns.setup"
+local sites = require "lunadns.sites"
 local traces = require "lunadns.traces"
 
 local C = boundary.C
 local boot = {}
-
-local err_buffer = ffi.new("char[?]", 1024)
 
 ---@param state ffi.cdata* luna_state
 ---@param level integer
@@ -72,65 +71,25 @@ local function read(source, given, warn)
   return config, nil, loader, directory
 end
 
---- Zone and address of every key, opened in the core. Numbers the sites.
-local function listen(blocks, generation, role)
-  local number, claims = 0, {}
-  for _, block in ipairs(blocks) do
-    local binds = block.settings.binds or { "" }
-    for _, key in ipairs(block.keys) do
-      local site = { number = number, zone = key.zone, server = ("%s://:%d"):format(key.scheme, key.port), block = block }
-      if binds[1] ~= "" then
-        local host = binds[1]:find(":", 1, true) and "[" .. binds[1] .. "]" or binds[1]
-        site.server = ("%s://%s:%d"):format(key.scheme, host, key.port)
-      end
-      number = number + 1
-      block.sites[#block.sites + 1] = site
-      claims[#claims + 1] = { zone = key.zone, scheme = key.scheme, port = key.port, binds = block.settings.binds or {} }
-    end
-  end
-  if role ~= "control" then return true end
-  local err = corefile.check_overlap(claims)
-  if err then return nil, err end
-  for _, block in ipairs(blocks) do
-    local times = block.settings.timeouts or {}
-    for _, site in ipairs(block.sites) do
-      local key = block.keys[site.number - block.sites[1].number + 1]
-      for _, bind in ipairs(block.settings.binds or { "" }) do
-        local addr = ffi.new "luna_addr"
-        if bind ~= "" then addr = assert(boundary.addr(bind)) end
-        addr.port = key.port
-        local listener = C.luna_config_listen(generation, addr, err_buffer, 1024)
-        if listener < 0 then return nil, ffi.string(err_buffer) end
-        C.luna_config_timeouts(generation, listener, times.read or 0, times.write or 0, times.idle or 0,
-          times.max_queries or 0, times.max_connections or 0)
-        local any_class = 0
-        for _, instance in ipairs(block.instances) do
-          if instance.plugin.any_class then any_class = 1 end
-        end
-        C.luna_config_site(generation, listener, assert(boundary.name(key.zone)), site.number, any_class)
-      end
-    end
-  end
-  return true
-end
-
 local function build(config, env, drive)
   local generation, role = env.generation, env.role
   local blocks, err = chain.read(config, env)
   if not blocks then return nil, err end
-  local ok
-  ok, err = listen(blocks, generation, role)
+  local rest, ok = sites.number(blocks), true
+  if role == "control" then ok, err = sites.listen(blocks, generation) end
   if not ok then return nil, err end
-  local chains, names = drive.chains, { [-1] = "" }
+  local handlers, names = {}, { [-1] = "" }
   env.names = names
   for _, block in ipairs(blocks) do
     block.names = names
-    local handler
-    handler, err = chain.build(block, names, env)
+    handlers[block], err = chain.build(block, names, env)
     if err then return nil, err end
-    handler = handler or function() return 5 end
-    for _, site in ipairs(block.sites) do chains[site.number] = handler end
   end
+  local unserved
+  unserved, err = sites.unserved(blocks, rest, env.loader)
+  if err then return nil, err end
+  if unserved and role == "control" then sites.listen_rest(rest, generation) end
+  drive.contain.left = sites.chains(blocks, rest, handlers, unserved, drive.chains)
   return { runner = drive, env = env, config = config, blocks = blocks, loader = env.loader }
 end
 

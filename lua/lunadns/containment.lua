@@ -23,6 +23,7 @@ local function named(err)
 end
 
 ---@class LunaContainment
+---@field left? fun(q: ffi.cdata*, rcode: integer) counts a query that its chain has not answered
 ---@field trace fun(err: any): LunaFailure for xpcall
 ---@field failed fun(q: ffi.cdata*, err: any, hook: string): integer?
 
@@ -126,6 +127,7 @@ function containment.new(state, owners)
       return nil
     end
     if action == "drop" then q.dropped = 1 end
+    if self.left then self.left(q, SERVFAIL) end
     return SERVFAIL
   end
 

@@ -13,6 +13,7 @@ local plugin = {}
 ---@field after? string
 ---@field writes? boolean false: never writes the reply itself (it only passes, counts or reorders)
 ---@field about? { other?: string } how a line that is no option looks, for help
+---@field unserved? boolean its setup is called once more, for the queries that no zone takes (server.sites: one per address)
 ---@field any_class? boolean answers classes other than IN
 ---@field configure? fun(conf: table, server: LunaServer) settings of the block or the process, in plugin order, before any setup
 ---@field setup? fun(conf: table, next: function, server: LunaServer): function?
@@ -20,7 +21,7 @@ local plugin = {}
 local FIELDS = {
   name = "string", doc = "string", options = "table", other = "function", many = "string", before = "string",
   after = "string", writes = "boolean", any_class = "boolean", configure = "function", setup = "function",
-  about = "table",
+  about = "table", unserved = "boolean",
 }
 
 --- Checks a plugin's table; what `dns.plugin` returns.

@@ -32,6 +32,7 @@ describe("bind", function()
   it("is named in what a site's server is called", function()
     local s = t.server ". {\n bind 127.0.0.1 ::1\n whoami\n}"
     assert.equal("dns://127.0.0.1:53", s.made.blocks[1].sites[1].server)
+    assert.equal("dns://[::1]:53", s.made.blocks[1].sites[2].server)
     assert.rcode("NOERROR", s:query("example.org. A", { listener = 1 }))
   end)
   it("explains a wrong Corefile", function()

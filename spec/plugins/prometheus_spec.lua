@@ -48,6 +48,62 @@ describe("prometheus", function()
     end
   end)
 
+  it("counts what no zone takes as dropped, as CoreDNS", function()
+    local own = t.server [[
+a.example {
+  prometheus
+  whoami
+}
+b.example:54 {
+  bind 127.0.0.1 ::1
+  whoami
+}
+c.example:54 {
+  bind 127.0.0.1 ::1
+}
+]]
+    local function dropped(server, rcode, question, options)
+      local labels = ('{server="%s",view="",zone="dropped"'):format(server)
+      local before = {
+        s:metric('coredns_dns_requests_total' .. labels .. ',family="1",proto="udp",type="A"}') or 0,
+        s:metric("coredns_dns_request_duration_seconds_count" .. labels .. "}") or 0,
+        s:metric("coredns_dns_response_size_bytes_sum" .. labels .. ',proto="udp"}') or 0,
+        s:metric(('coredns_dns_responses_total%s,rcode="%s",plugin=""}'):format(labels, rcode)) or 0,
+      }
+      assert.rcode(rcode, own:query(question, options))
+      assert.same({ 1, 1, 33, 1 }, {
+        s:metric('coredns_dns_requests_total' .. labels .. ',family="1",proto="udp",type="A"}') - before[1],
+        s:metric("coredns_dns_request_duration_seconds_count" .. labels .. "}") - before[2],
+        s:metric("coredns_dns_response_size_bytes_sum" .. labels .. ',proto="udp"}') - before[3],
+        s:metric(('coredns_dns_responses_total%s,rcode="%s",plugin=""}'):format(labels, rcode)) - before[4],
+      })
+    end
+    dropped("dns://:53", "REFUSED", "www.example.org. A")
+    dropped("dns://:53", "REFUSED", "wwwww.a.example. A CH")
+    -- One address each, and a block without the plugin counts too.
+    dropped("dns://127.0.0.1:54", "REFUSED", "www.example.org. A", { listener = 1 })
+    dropped("dns://[::1]:54", "REFUSED", "www.example.org. A", { listener = 2 })
+    -- A block with no plugin that answers.
+    dropped("dns://[::1]:54", "REFUSED", "nowww.c.example. A", { listener = 2 })
+    assert.rcode("NOERROR", own:query "www.a.example. A")
+    assert.hot(own, { "www.example.org. A", "www.a.example. A" })
+  end)
+
+  it("counts a query whose plugin failed as dropped", function()
+    local own = t.server("d.example {\n lua \"error 'broken'\"\n}\ne.example:54 {\n prometheus\n whoami\n}")
+    local wanted = 'coredns_dns_responses_total{plugin="",rcode="SERVFAIL",server="dns://:53",zone="dropped"}'
+    assert.equal(1, growth(s, wanted, function() assert.rcode("SERVFAIL", own:query "x.d.example. A") end))
+  end)
+
+  it("names the address that was asked", function()
+    local own = t.server("f.example {\n bind 127.0.0.1 ::1\n prometheus\n whoami\n}")
+    for listener, server in pairs { [0] = "dns://127.0.0.1:53", [1] = "dns://[::1]:53" } do
+      local wanted = ('coredns_dns_requests_total{server="%s",zone="f.example."}'):format(server)
+      assert.equal(1, growth(s, wanted, function() own:query("x.f.example. A", { listener = listener }) end), server)
+      assert.equal(1, s:metric(('coredns_plugin_enabled{server="%s",zone="f.example.",name="whoami"}'):format(server)))
+    end
+  end)
+
   it("keeps zones apart", function()
     local zone = 'coredns_dns_requests_total{zone="sub.example."}'
     assert.equal(1, growth(s, zone, function() s:query "x.sub.example. A" end))

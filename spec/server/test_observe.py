@@ -146,6 +146,46 @@ class Metrics(Case):
         keys = [(n, tuple(sorted(l.items()))) for n, l, _ in samples]
         self.assertEqual(len(keys), len(set(keys)), "a sample appears once")
 
+    def test_gzip(self):
+        s = self.s
+        s.query("a.test")
+        address = f"http://127.0.0.1:{s.number('http')}/metrics"
+        plain = harness.run_tool(["curl", "-s", "-D", s.path("head"), address], check=True)
+        self.assertIn("coredns_dns_requests_total", plain)
+        self.assertNotIn("Content-Encoding", open(s.path("head")).read())
+        packed = harness.run_tool(["curl", "-s", "-D", s.path("head"), "--compressed", address], check=True)
+        head = open(s.path("head")).read()
+        self.assertRegex(head, r"(?i)content-encoding: gzip\r?\n")
+        self.assertRegex(head, r"(?i)content-type: text/plain; version=0\.0\.4")
+        self.assertEqual(sorted(n for n, _, _ in harness.parse_metrics(packed)),
+                         sorted(n for n, _, _ in harness.parse_metrics(plain)))
+        self.assertLess(int(re.search(r"(?i)content-length: (\d+)", head)[1]), len(plain) // 3)
+
+    def test_what_no_zone_takes(self):
+        s = self.server("a.test:{port} {\n prometheus 127.0.0.1:{http}\n whoami\n}\n")
+        for _ in range(3):
+            self.assertEqual(s.query("b.test").rcode, "REFUSED")
+        self.assertEqual(s.query("a.test", qclass="CH").rcode, "REFUSED")
+        dropped = {"server": f"dns://:{s.port}", "zone": "dropped", "view": ""}
+        self.assertEqual(s.metric("coredns_dns_requests_total", {**dropped, "proto": "udp", "type": "A"}), 4)
+        self.assertEqual(s.metric("coredns_dns_responses_total", {**dropped, "rcode": "REFUSED", "plugin": ""}), 4)
+        self.assertEqual(s.metric("coredns_dns_request_duration_seconds_count", dropped), 4)
+        s.reload()
+        self.assertEqual(s.query("b.test").rcode, "REFUSED")
+        self.assertEqual(s.metric("coredns_dns_requests_total", dropped), 5)
+        s.stop()
+
+    def test_several_addresses(self):
+        s = self.server(".:{port} {\n bind 127.0.0.1 127.0.0.2\n prometheus 127.0.0.1:{http}\n cache\n whoami\n}\n")
+        for address, count in (("127.0.0.1", 2), ("127.0.0.2", 3)):
+            for _ in range(count):
+                self.assertEqual(s.query("a.test", address=address).rcode, "NOERROR")
+        for address, count in (("127.0.0.1", 2), ("127.0.0.2", 3)):
+            server = {"server": f"dns://{address}:{s.port}"}
+            self.assertEqual(s.metric("coredns_dns_requests_total", {**server, "zone": "."}), count)
+            self.assertEqual(s.metric("coredns_cache_requests_total", server), count)
+        s.stop()
+
     def test_requests_and_responses(self):
         s, site = self.s, self.site
         for _ in range(3):

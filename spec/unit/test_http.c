@@ -13,7 +13,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "../../src/http/http.h"
+#include <zlib.h>
+#include "../../src/http/endpoint.h"
 #include "../../src/observe/observe.h"
 
 enum { REPLY = 262144 };
@@ -215,6 +216,60 @@ static void an_address_in_use_is_named_with_its_plugin(void **state)
     luna_endpoint_close(e, LUNA_HTTP_METRICS);
 }
 
+static void gzip_is_taken_when_it_is_offered(void **state)
+{
+    static const struct {
+        const char *accepted;
+        bool gzip;
+    } cases[] = {
+        {NULL, false},
+        {"", false},
+        {"gzip", true},
+        {"GZIP", true},
+        {"deflate, gzip", true},
+        {"deflate,gzip;q=1.0,*;q=0", true},
+        {"zstd, gzip ; q=0.001", true},
+        {"gzip;q=0", false},
+        {"gzip;q=0.000, *", false},
+        {"gzip; Q = 0", false},
+        {"identity", false},
+        {"*", true},
+        {"*;q=0", false},
+        {"x-gzip-like, gzipped", false},
+        {",, ,gzip", true},
+        {"gzip;level=9", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (luna_http_wants_gzip(cases[i].accepted) != cases[i].gzip)
+            fail_msg("Accept-Encoding: %s", cases[i].accepted ? cases[i].accepted : "(none)");
+}
+
+static void gzip_is_what_gunzip_reads(void **state)
+{
+    static char text[300000], back[sizeof text];
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (char)("coredns_dns_requests_total{} "[i % 29] + (i % 977 == 0));
+    for (size_t len = 0; len <= sizeof text; len = len ? len * 10 : 3) {
+        size_t small_len;
+        char *small = luna_http_gzip(text, len, &small_len);
+        assert_non_null(small);
+        z_stream z = {.next_in = (Bytef *)small,
+                      .avail_in = (uInt)small_len,
+                      .next_out = (Bytef *)back,
+                      .avail_out = sizeof back};
+        assert_int_equal(inflateInit2(&z, 15 + 16), Z_OK);
+        assert_int_equal(inflate(&z, Z_FINISH), Z_STREAM_END);
+        assert_int_equal(z.total_out, len);
+        assert_memory_equal(back, text, len);
+        if (len > 1000)
+            assert_true(small_len < len / 5);
+        inflateEnd(&z);
+        free(small);
+    }
+}
+
 static void metrics_are_the_page_of_all_families(void **state)
 {
     (void)state;
@@ -377,6 +432,8 @@ int main(void)
         cmocka_unit_test(a_host_name_is_looked_up),
         cmocka_unit_test(bad_addresses_are_explained),
         cmocka_unit_test(an_address_in_use_is_named_with_its_plugin),
+        cmocka_unit_test(gzip_is_taken_when_it_is_offered),
+        cmocka_unit_test(gzip_is_what_gunzip_reads),
         cmocka_unit_test(metrics_are_the_page_of_all_families),
         cmocka_unit_test(ready_names_the_plugins_that_are_not),
         cmocka_unit_test(what_was_ready_stays_so_unless_watched_continuously),

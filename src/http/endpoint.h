@@ -42,6 +42,13 @@ enum MHD_Result luna_http_answer(void *cls, struct MHD_Connection *c, const char
                                  const char *method, const char *version, const char *body,
                                  size_t *body_len, void **request);
 
+/* ---- gzip.c ---- */
+
+/* Whether a client with this Accept-Encoding (NULL = none) takes gzip, RFC 9110 12.5.3. */
+bool luna_http_wants_gzip(const char *accepted);
+/* The text, compressed fast rather than small. The caller frees it. NULL when memory is short. */
+char *luna_http_gzip(const char *text, size_t len, size_t *out_len);
+
 /* ---- ready.c ---- */
 
 /* 1 when every gate is open; otherwise 0, with the plugins' names, joined by commas, in out. */

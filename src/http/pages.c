@@ -14,12 +14,15 @@ void luna_health_set_stuck(int on)
 }
 
 static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const char *type,
-                             const char *text, size_t len, enum MHD_ResponseMemoryMode mode)
+                             const char *encoding, const char *text, size_t len,
+                             enum MHD_ResponseMemoryMode mode)
 {
     struct MHD_Response *r = MHD_create_response_from_buffer(len, (void *)text, mode);
     if (!r)
         return MHD_NO;
     MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_TYPE, type);
+    if (encoding)
+        MHD_add_response_header(r, MHD_HTTP_HEADER_CONTENT_ENCODING, encoding);
     if (status == MHD_HTTP_NOT_FOUND)
         MHD_add_response_header(r, "X-Content-Type-Options", "nosniff");
     if (status == MHD_HTTP_FOUND)
@@ -31,7 +34,7 @@ static enum MHD_Result reply(struct MHD_Connection *c, unsigned status, const ch
 
 static enum MHD_Result say(struct MHD_Connection *c, unsigned status, const char *text)
 {
-    return reply(c, status, plain, text, strlen(text), MHD_RESPMEM_MUST_COPY);
+    return reply(c, status, plain, NULL, text, strlen(text), MHD_RESPMEM_MUST_COPY);
 }
 
 /* Text that was allocated for this reply. */
@@ -39,7 +42,7 @@ static enum MHD_Result give(struct MHD_Connection *c, const char *type, char *te
 {
     if (!text)
         return say(c, MHD_HTTP_INTERNAL_SERVER_ERROR, "no memory for the page\n");
-    return reply(c, MHD_HTTP_OK, type, text, len, MHD_RESPMEM_MUST_FREE);
+    return reply(c, MHD_HTTP_OK, type, NULL, text, len, MHD_RESPMEM_MUST_FREE);
 }
 
 static enum MHD_Result health(struct MHD_Connection *c)
@@ -63,9 +66,16 @@ static enum MHD_Result ready(struct MHD_Connection *c)
 
 static enum MHD_Result metrics(struct MHD_Connection *c)
 {
-    size_t len = 0;
-    char *text = luna_metrics_text(&len);
-    return give(c, "text/plain; version=0.0.4; charset=utf-8", text, len);
+    static const char type[] = "text/plain; version=0.0.4; charset=utf-8";
+    size_t len = 0, small_len;
+    char *text = luna_metrics_text(&len), *small = NULL;
+    if (text && luna_http_wants_gzip(MHD_lookup_connection_value(c, MHD_HEADER_KIND,
+                                                                 MHD_HTTP_HEADER_ACCEPT_ENCODING)))
+        small = luna_http_gzip(text, len, &small_len);
+    if (!small)
+        return give(c, type, text, len);
+    free(text);
+    return reply(c, MHD_HTTP_OK, type, "gzip", small, small_len, MHD_RESPMEM_MUST_FREE);
 }
 
 static enum MHD_Result pprof(struct MHD_Connection *c)

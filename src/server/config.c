@@ -56,6 +56,11 @@ int luna_config_site(luna_generation *g, int listener, const luna_name *zone, in
     return luna_router_add(g->routers[g->listeners[listener]->index], zone, site, any_class);
 }
 
+void luna_config_rest(luna_generation *g, int listener, int site)
+{
+    luna_router_set_rest(g->routers[g->listeners[listener]->index], site);
+}
+
 void luna_config_set(luna_generation *g, int what, double value)
 {
     switch (what) {

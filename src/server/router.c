@@ -15,6 +15,7 @@ struct luna_router {
     uint32_t mask, count;
     unsigned deepest; /* labels of the longest zone */
     entry root;
+    int rest; /* the site for what no zone takes */
 };
 
 enum { CLASS_IN = 1, TYPE_DS = 43 };
@@ -23,6 +24,7 @@ luna_router *luna_router_new(void)
 {
     luna_router *r = calloc(1, sizeof *r);
     r->mask = 15;
+    r->rest = LUNA_ROUTE_REFUSED;
     r->table = calloc(r->mask + 1, sizeof *r->table);
     return r;
 }
@@ -86,6 +88,11 @@ bool luna_router_serves(const luna_router *r, int site)
     return false;
 }
 
+void luna_router_set_rest(luna_router *r, int site)
+{
+    r->rest = site;
+}
+
 int luna_router_find(const luna_router *r, const luna_query *q)
 {
     const entry *best = r->root.used ? &r->root : NULL;
@@ -110,6 +117,6 @@ int luna_router_find(const luna_router *r, const luna_query *q)
             best = shortest;
     }
     if (!best || (q->qclass != CLASS_IN && !best->any_class))
-        return LUNA_ROUTE_REFUSED;
+        return r->rest;
     return best->site;
 }

@@ -17,6 +17,8 @@ void luna_router_free(luna_router *r);
 int luna_router_add(luna_router *r, const luna_name *zone, int site, int any_class);
 /* Whether this router sends any name to a site. */
 bool luna_router_serves(const luna_router *r, int site);
+/* Sends what no zone takes, its class included, to this site. */
+void luna_router_set_rest(luna_router *r, int site);
 /* The site for q, or LUNA_ROUTE_REFUSED. */
 int luna_router_find(const luna_router *r, const luna_query *q);
 
