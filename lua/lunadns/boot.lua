@@ -65,7 +65,7 @@ local function read(source, given, warn)
   local loader = loader_of.new(directory, source.readfile)
   local config, err = corefile.read(given.conf, given.text, {
     known = function(name) return loader:known(name) end, default_port = given.port, readfile = source.readfile,
-    glob = source.glob, warn = warn, one_line = true,
+    glob = source.glob, warn = warn, one_line = true, hint = function(name) return loader:hint(name, source.glob) end,
   })
   if not config then return nil, err end
   return config, nil, loader, directory

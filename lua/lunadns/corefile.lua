@@ -12,6 +12,7 @@ local corefile = {}
 
 ---@class lunadns.corefile.options
 ---@field known? fun(name: string): boolean      does the directive exist? Without it all do
+---@field hint? fun(name: string): string        what to do about one that does not, put behind the message
 ---@field default_port? integer                  port of keys without scheme and port, 53 unless given
 ---@field encrypted? boolean                     accept tls://, quic://, grpc://, https:// and https3:// keys
 ---@field one_line? boolean                      `. { whoami }` is a block; CoreDNS refuses it

@@ -5,6 +5,7 @@ local blocking = require "lunadns.blocking"
 local boundary = require "lunadns.boundary"
 local environment = require "lunadns.environment"
 local order = require "lunadns.order"
+local words = require "lunadns.options.words"
 
 local loader = {}
 
@@ -82,6 +83,25 @@ end
 ---@param name string
 ---@return boolean
 function Loader:known(name) return order.builtin(name) or self:source(name) ~= nil end
+
+--- What to do about a directive that does not exist: the near one, or where directives come from.
+---@param name string
+---@param glob fun(pattern: string): string[]
+---@return string
+function Loader:hint(name, glob)
+  local names = order.directives()
+  for _, prefix in ipairs(self.path) do
+    for _, form in ipairs { "*.lua", "*/init.lua" } do
+      for _, path in ipairs(glob(prefix .. form)) do
+        names[#names + 1] = path:sub(#prefix + 1):gsub("/init%.lua$", ""):gsub("%.lua$", "")
+      end
+    end
+  end
+  local near = words.suggest(name, names)
+  if near ~= "" then return near end
+  local own = name:find "^[%w_%-]+$" and (", and %s.lua beside the Corefile would be this one"):format(name) or ""
+  return "; `lunadns -plugins` lists the directives" .. own
+end
 
 local function quote_paths(self, base)
   local tried = {}

@@ -20,6 +20,14 @@ rank.order = 0
 ---@return boolean
 function order.builtin(name) return rank[name] ~= nil end
 
+--- Every directive that exists without a file of the user's.
+---@return string[] names a new table
+function order.directives()
+  local names = {}
+  for name in pairs(rank) do names[#names + 1] = name end
+  return names
+end
+
 -- One of a user's runs just before `cache`: it sees every query, and what it answers is not cached.
 local USERS = rank.cache - 0.5
 

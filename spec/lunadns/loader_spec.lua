@@ -37,6 +37,23 @@ describe("the plugin path", function()
     assert.answer("x.b. 60 IN A 192.0.2.3", s:query "x.b. A")
   end)
 
+  it("is where a near directive is looked for when there is none of a name", function()
+    local files = { ["sinkhole.lua"] = answer("sinkhole", "192.0.2.1"),
+      ["plugins/tarpit/init.lua"] = answer("tarpit", "192.0.2.2") }
+    local function says(name, text)
+      local err = wrong(files, (". {\n %s x\n}"):format(name))
+      assert.equal("Corefile:2 - Error during parsing: Unknown directive '" .. name .. "'" .. text, (err:gsub("^.*/", "")))
+    end
+    says("frward", "; did you mean 'forward'?")
+    says("Forward", "; did you mean 'forward'?")
+    says("prometeus", "; did you mean 'prometheus'?")
+    says("sinkole", "; did you mean 'sinkhole'?")
+    says("tarpitt", "; did you mean 'tarpit'?")
+    says("rewrit", "; did you mean 'rewrite'?")
+    says("banana", "; `lunadns -plugins` lists the directives, and banana.lua beside the Corefile would be this one")
+    says("a:b", "; `lunadns -plugins` lists the directives")
+  end)
+
   it("takes a folder with init.lua, and modules in it", function()
     local s = serve({
       ["mine/init.lua"] = plugin("mine", [[

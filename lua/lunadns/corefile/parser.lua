@@ -192,7 +192,9 @@ end
 function Parser:directive(block, braced)
   local name = self:expand(self.cur.text)
   local opts = self.opts
-  if opts.known and not opts.known(name) then self:fail(format("Unknown directive '%s'", name)) end
+  if opts.known and not opts.known(name) then
+    self:fail(format("Unknown directive '%s'%s", name, opts.hint and opts.hint(name) or ""))
+  end
   local run = { args = {}, file = self.cur.file, line = self.cur.line }
   local directive = block.by_name[name]
   if directive then
@@ -273,7 +275,7 @@ local parser = { ERROR = Parser.ERROR, throw = throw }
 --- its directive. Throws a table with the metatable parser.ERROR and the message in `text`.
 ---@param tokens lunadns.corefile.token[]
 ---@param file string  the name of the main file
----@param opts table   known, one_line, getenv, readfile, glob, cwd, warn, limits as in lunadns.corefile
+---@param opts table   known, hint, one_line, getenv, readfile, glob, cwd, warn, limits as in lunadns.corefile
 ---@param record fun(path: string, text: string)  told of each imported file
 ---@return table[] blocks
 function parser.parse(tokens, file, opts, record)
