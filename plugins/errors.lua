@@ -41,13 +41,19 @@ return dns.plugin {
   writes = false,
   options = {
     { "file", values = { "stdout" }, doc = "Where the log always goes." },
-    stacktrace = { type = "flag", doc = "Accepted; an error in a plugin is logged with file and line always." },
+    stacktrace = {
+      type = "flag",
+      doc = "An error in a plugin is logged with the calls that led to it, too; with file and line it is always.",
+    },
     consolidate = {
       arg = "DURATION REGEX [LEVEL] [show_first]", parse = pattern, repeatable = true,
       doc = "Errors whose text matches are counted, and logged as one line when so long has passed since the first; " ..
         "LEVEL: warning, error (default), info, debug; show_first: the first one is also logged at once.",
     },
   },
+  configure = function(conf, server)
+    server.block.stacktrace = conf.stacktrace
+  end,
   setup = function(conf, next, server)
     local type_text = ffi.new "char[16]"
     local patterns = consolidate.open(conf.consolidate or {}, server)

@@ -1,5 +1,6 @@
 --- From a Corefile to serving: what the core calls to make a generation.
 local ffi = require "ffi"
+local banner = require "lunadns.banner"
 local boundary = require "lunadns.boundary"
 local chain = require "lunadns.chain"
 local containment = require "lunadns.containment"
@@ -82,6 +83,7 @@ local function build(config, env, drive)
   env.names = names
   for _, block in ipairs(blocks) do
     block.names = names
+    drive.contain.stacktrace = drive.contain.stacktrace or block.settings.stacktrace
     handlers[block], err = chain.build(block, names, env)
     if err then return nil, err end
   end
@@ -214,23 +216,6 @@ local function quote(t)
 end
 
 local function unquote(text) return assert(loadstring("return {" .. text .. "}"))() end
-
---- What a start prints: a line for each key, then name and platform, as CoreDNS.
-local function banner(blocks)
-  local lines = {}
-  for _, block in ipairs(blocks) do
-    for _, key in ipairs(block.keys) do
-      local scheme = key.scheme == "dns" and "" or key.scheme .. "://"
-      for _, bind in ipairs(block.settings.binds or { "" }) do
-        local on = bind ~= "" and " on " .. bind or ""
-        lines[#lines + 1] = ("%s%s:%d%s"):format(scheme, key.zone, key.port, on)
-      end
-    end
-  end
-  lines[#lines + 1] = ffi.string(C.luna_version())
-  lines[#lines + 1] = ("linux/%s, %s"):format(jit.arch == "x64" and "amd64" or jit.arch, jit.version)
-  return table.concat(lines, "\n") .. "\n"
-end
 
 -- The core's side: strings and pointers only, because the states are different.
 

@@ -24,6 +24,7 @@ end
 
 ---@class LunaContainment
 ---@field left? fun(q: ffi.cdata*, rcode: integer) counts a query that its chain has not answered
+---@field stacktrace? boolean the calls that led to an error are logged too
 ---@field trace fun(err: any): LunaFailure for xpcall
 ---@field failed fun(q: ffi.cdata*, err: any, hook: string): integer?
 
@@ -50,10 +51,22 @@ function containment.new(state, owners)
 
   local function now() return tonumber(state.now) end
 
+  -- Who called whom, the innermost first, on one line: a line of the log is one event.
+  local function calls()
+    local places = {}
+    for level = 3, 60 do
+      local info = debug.getinfo(level, "Sl")
+      if not info then break end
+      if info.currentline > 0 then places[#places + 1] = ("%s:%d"):format(info.short_src, info.currentline) end
+    end
+    return (" (calls: %s)"):format(table.concat(places, " < "))
+  end
+
   -- Called where an error is thrown, with the stack still there: whose code is it?
   function self.trace(err)
     if getmetatable(err) == Failure then return err end
     local failure = setmetatable({ text = named(err) }, Failure)
+    if self.stacktrace then failure.text = failure.text .. calls() end
     for level = 2, 60 do
       local info = debug.getinfo(level, "f")
       if not info then break end

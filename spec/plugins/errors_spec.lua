@@ -129,8 +129,17 @@ describe("errors", function()
     assert.equal(log:match "plugin/errors: 2 x%.test%. A: ([^\n]+)", log:match "plugin/outer: 2 ([^\n]+)")
     assert.matches("plugin/outer: 2 ", log, 1, true)
   end)
-  it("takes stacktrace", function()
-    assert.rcode("NOERROR", t.server(". {\n errors {\n stacktrace\n }\n whoami\n}"):query "example.org. A")
+  it("logs the calls that led to an error with stacktrace", function()
+    local corefile = '. {\n errors %s\n lua {\n setup "local function inner(q) return q.name_len.x end"\n' ..
+      '  handler "local rcode = inner(q)\n return rcode"\n }\n}'
+    local s = t.server(corefile:format "{\n stacktrace\n }")
+    assert.rcode("SERVFAIL", s:query "example.org. A")
+    assert.matches("^%[ERROR%] plugin/lua: Corefile:6: [^\n]* %(calls: Corefile:6 < Corefile:7 < [^\n]*\n", s:log())
+    s = t.server(corefile:format "")
+    s:query "example.org. A"
+    local log = s:log()
+    assert.matches("[ERROR] plugin/lua: Corefile:4: ", log, 1, true)
+    assert.not_matches("calls:", log)
   end)
   it("stays compiled and allocates nothing", function()
     local s = t.server '. {\n errors {\n consolidate 5m "." show_first\n }\n whoami\n}'

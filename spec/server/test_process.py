@@ -410,6 +410,14 @@ class Output(Case):
         self.assertRegex(s.out, rf"(?m)^\.:{s.port}\n{BANNER_END}")
         self.assertEqual(s.err, "")
 
+    def test_banner_warns_of_unusual_names(self):
+        s = self.server("a_b.test:{port} 2.test:{port} good-1.test:{port} 10.in-addr.arpa:{port} x-.test:{port} {\n"
+                        " bind 127.0.0.1 127.0.0.2\n whoami\n}\n")
+        warned = [line for line in s.lines() if line.startswith("Warning")]
+        self.assertEqual(warned, [f'Warning: Domain "{zone}" does not follow RFC1035 preferred syntax'
+                                  for zone in ("a_b.test.", "2.test.", "x-.test.") for _ in range(2)])
+        self.assertEqual(s.lines()[1], f"a_b.test.:{s.port} on 127.0.0.1")
+
     def test_banner_has_a_line_for_each_key(self):
         s = self.server("example.org:{port} sub.example.net:{port2} {\n bind 127.0.0.1\n whoami\n}\n"
                         ".:{port} {\n bind 127.0.0.1\n whoami\n}\n")

@@ -161,6 +161,11 @@ local function read_row(state, owner, head, tokens, into, path)
       elseif value == nil then
         throw(state, tokens[at], where, why)
       else
+        if param.kind.many and #value > 1 then
+          state.warnings[#state.warnings + 1] = words.printable(
+            ("%s: %s: %s: Unsupported CIDR notation: %s expands to multiple zones. Using only '%s'."):format(
+              place(state, tokens[at]), state.name, where, words.quote(tokens[at].text), value[1]))
+        end
         into[key] = param.kind.many and value[1] or value
         at = at + 1
       end
