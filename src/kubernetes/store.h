@@ -16,6 +16,18 @@ typedef enum kube_change {
     KUBE_SKIPPED = 2, /* the object cannot be used; why says so */
 } kube_change;
 
+/* What to keep beside what every answer needs: only a changed zone or pod name that is kept is a
+ * change. */
+enum {
+    KUBE_KEEP_PODS_OF_ENDPOINTS = 1, /* targetRef names, for endpoint_pod_names */
+    KUBE_KEEP_ZONES = 2,             /* of endpoints, for zonal */
+};
+
+/* An empty store; keep is KUBE_KEEP_ or'ed. NULL when memory is short. */
+kube_store *kube_store_new(unsigned keep);
+/* The watching thread has ended and no reader is left. */
+void kube_store_free(kube_store *s);
+
 /* ---- the watching thread ---- */
 
 /* Takes an added or modified object. With KUBE_SKIPPED why (of why_len octets) names the field;
@@ -29,6 +41,9 @@ kube_change kube_store_remove(kube_store *s, const kube_object *o);
  */
 void kube_store_list_begin(kube_store *s, kube_kind kind);
 void kube_store_list_end(kube_store *s, kube_kind kind);
+/* The stream of a kind is alive although no object came: a bookmark, say. Puts, removes and list
+ * ends say it too. */
+void kube_store_heard(kube_store *s, kube_kind kind);
 /* The kinds (1 << kube_kind) without whose first list the store is not synced. */
 void kube_store_expect(kube_store *s, unsigned kinds);
 
@@ -38,5 +53,7 @@ void kube_store_expect(kube_store *s, unsigned kinds);
 bool kube_store_synced(const kube_store *s);
 /* The kinds that have not been listed yet, as 1 << kube_kind. */
 unsigned kube_store_missing(const kube_store *s);
+/* Seconds since the stream of a kind last showed that it lives; -1 before the first time. */
+double kube_store_age(const kube_store *s, kube_kind kind);
 
 #endif
