@@ -502,6 +502,74 @@ void luna_hosts_close(luna_hosts *h);
 int luna_hosts_answer(luna_hosts *h, luna_query *q, uint32_t ttl);
 uint64_t luna_hosts_entries(const luna_hosts *h);
 
+/* ---- kubernetes (src/kubernetes/)
+ * --------------------------------------------------------------------------------- */
+
+typedef struct luna_kubernetes luna_kubernetes;
+
+enum { LUNA_PODS_DISABLED = 0, LUNA_PODS_INSECURE = 1, LUNA_PODS_VERIFIED = 2 };
+
+/* The options of a `kubernetes` directive, coredns.md 7.1. Texts are NULL, lists empty when not
+ * given. Everything is copied. */
+typedef struct luna_kubernetes_config {
+    const luna_name *zones; /* at least one that is not reverse; the first such is the primary */
+    const luna_name *multicluster; /* those of zones that are of a cluster set */
+    const luna_name *through;      /* fallthrough */
+    const char *const *namespaces;
+    const luna_addr *local; /* where this server is reached, for NS records */
+    int nzones, nmulticluster, nthrough, nnamespaces, nlocal;
+    uint32_t ttl;
+    uint8_t pods; /* LUNA_PODS_ */
+    uint8_t noendpoints, ignore_empty, zonal, endpoint_pod_names;
+    uint8_t pad[3];
+    /* What the watch needs to know. */
+    const char *endpoint; /* URL */
+    const char *cert, *key, *ca;
+    const char *kubeconfig, *context;
+    const char *labels, *namespace_labels;
+    double qps;
+    int burst, max_inflight;
+} luna_kubernetes_config;
+
+/* Opens the cluster as these options show it. All who give the same options for the watch, of any
+ * state and generation, share one store and one watch, which the first one starts and the last one
+ * ends. g: a generation of specs has a store that luna_kubernetes_feed fills, and no watch. NULL
+ * with a text in err: no zone that is not reverse, no credentials, no memory. Allocates, takes a
+ * lock: for setup. */
+luna_kubernetes *luna_kubernetes_open(luna_generation *g, const luna_kubernetes_config *config,
+                                      char *err, size_t err_len);
+/* For the end of a generation: may wait for the watch to end. */
+void luna_kubernetes_close(luna_kubernetes *k);
+
+/* What luna_kubernetes_answer can return beside LUNA_OK and LUNA_NONE. */
+enum {
+    LUNA_KUBE_PASS = 10,   /* no such name; it is in a zone of fallthrough; nothing is written */
+    LUNA_KUBE_CHASE = 11,  /* CNAMEs are written, the last one leads out of the zone */
+    LUNA_KUBE_REFUSE = 12, /* a transfer; nothing is written */
+};
+
+/* Answers q from the store. LUNA_OK: a reply is written, be it a denial, or SERVFAIL for a name
+ * that is not there while the store is not synced. LUNA_NONE: q is in none of the zones; nothing is
+ * written. Neither allocates nor locks. */
+int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q);
+/* Waits at most so many ns until the store is synced: for setup. Logs each half second. 1 when it
+ * is. */
+int luna_kubernetes_wait(const luna_kubernetes *k, uint64_t ns);
+/* The kinds not listed yet, as bits by kube_kind (services 1, endpointslices 2, namespaces 4, pods
+ * 8, serviceimports 16, their endpointslices 32); 0 = synced, for ever. */
+unsigned luna_kubernetes_missing(const luna_kubernetes *k);
+/* The kinds that are watched, as above. */
+unsigned luna_kubernetes_kinds(const luna_kubernetes *k);
+/* Seconds since the API server was last heard of about a kind (its number, from 0); -1 = never. */
+double luna_kubernetes_age(const luna_kubernetes *k, int kind);
+
+/* Specs: fills the store of a generation of specs. json is what the API server answers for a kind:
+ * to a list (list = 1; what is not in it is gone then, and the kind is listed), or to a watch.
+ * Returns how many objects changed an answer, or LUNA_E_FORMAT; err gets what was skipped or wrong,
+ * a line each. */
+int luna_kubernetes_feed(luna_kubernetes *k, int kind, int list, const char *json, size_t len,
+                         char *err, size_t err_len);
+
 /* ---- upstreams (src/upstream/)
  * --------------------------------------------------------------------------------- */
 

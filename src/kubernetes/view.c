@@ -1,0 +1,136 @@
+/* Opening the cluster as a directive shows it, and what its plugin asks beside answers. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include "cluster.h"
+#include "pack.h"
+
+enum { LOOK_NS = 100000000, SAY_EVERY = 5 /* looks */ };
+
+static bool is_reverse(const luna_name *z)
+{
+    static luna_name arpa[2];
+    if (!arpa[1].len) {
+        luna_name_parse("in-addr.arpa.", 13, &arpa[0]);
+        luna_name_parse("ip6.arpa.", 9, &arpa[1]);
+    }
+    return luna_name_under(z, &arpa[0]) || luna_name_under(z, &arpa[1]);
+}
+
+static int deepest_first(const void *a, const void *b)
+{
+    return ((const kube_zone *)b)->name.labels - ((const kube_zone *)a)->name.labels;
+}
+
+static bool under_any(const luna_name *z, const luna_name *list, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (luna_name_under(z, &list[i]))
+            return true;
+    return false;
+}
+
+static void *copy(const void *from, size_t n, size_t size)
+{
+    void *p = malloc(n ? n * size : 1);
+    if (p && n)
+        memcpy(p, from, n * size);
+    return p;
+}
+
+/* Takes over what answers need of the options. Returns what is wrong, or NULL. */
+static const char *take(luna_kubernetes *k, const luna_kubernetes_config *c)
+{
+    k->ttl = c->ttl;
+    k->pods = c->pods;
+    k->ignore_empty = c->ignore_empty;
+    k->zonal = c->zonal;
+    k->endpoints = !c->noendpoints;
+    k->zones = calloc((size_t)c->nzones + 1, sizeof *k->zones);
+    k->through = copy(c->through, (size_t)c->nthrough, sizeof *k->through);
+    k->local = copy(c->local, (size_t)c->nlocal, sizeof *k->local);
+    k->spaces = calloc((size_t)c->nnamespaces + 1, sizeof *k->spaces);
+    if (!k->zones || !k->through || !k->local || !k->spaces)
+        return "no memory for the cluster's names";
+    k->nzones = (unsigned)c->nzones;
+    k->nthrough = (unsigned)c->nthrough;
+    k->nlocal = (unsigned)c->nlocal;
+    for (int i = 0; i < c->nzones; i++) {
+        kube_zone *z = &k->zones[i];
+        z->name = c->zones[i];
+        z->reverse = is_reverse(&z->name);
+        z->imported = under_any(&z->name, c->multicluster, c->nmulticluster);
+        if (!z->reverse && !k->primary.len)
+            k->primary = z->name;
+    }
+    qsort(k->zones, k->nzones, sizeof *k->zones, deepest_first);
+    if (!k->primary.len)
+        return "non-reverse zone name must be used";
+    for (int i = 0; i < c->nnamespaces; i++) {
+        kube_text t = {c->namespaces[i], (uint32_t)strlen(c->namespaces[i])};
+        if (!kube_label_of(t, k->spaces[i]))
+            return "a name in `namespaces` is no label";
+    }
+    k->nspaces = (unsigned)c->nnamespaces;
+    return NULL;
+}
+
+luna_kubernetes *luna_kubernetes_open(luna_generation *g, const luna_kubernetes_config *config,
+                                      char *err, size_t err_len)
+{
+    luna_kubernetes *k = calloc(1, sizeof *k);
+    const char *wrong = k ? take(k, config) : "no memory for the cluster's names";
+    if (wrong)
+        snprintf(err, err_len, "%s", wrong);
+    else if ((k->cluster = kube_cluster_open(g, config, err, err_len)))
+        k->store = k->cluster->store;
+    if (k && !k->store) {
+        luna_kubernetes_close(k);
+        k = NULL;
+    }
+    return k;
+}
+
+void luna_kubernetes_close(luna_kubernetes *k)
+{
+    if (!k)
+        return;
+    if (k->cluster)
+        kube_cluster_close(k->cluster);
+    free(k->zones);
+    free(k->through);
+    free(k->local);
+    free(k->spaces);
+    free(k);
+}
+
+int luna_kubernetes_wait(const luna_kubernetes *k, uint64_t ns)
+{
+    static const char waiting[] =
+        "plugin/kubernetes: waiting for Kubernetes API before starting server";
+    const struct timespec look = {0, LOOK_NS};
+    uint64_t until = luna_clock() + ns;
+    for (unsigned i = 1; !kube_store_synced(k->store); i++) {
+        if (luna_clock() >= until)
+            return 0;
+        nanosleep(&look, NULL);
+        if (i % SAY_EVERY == 0)
+            luna_log(NULL, LUNA_INFO, waiting, sizeof waiting - 1);
+    }
+    return 1;
+}
+
+unsigned luna_kubernetes_missing(const luna_kubernetes *k)
+{
+    return kube_store_missing(k->store);
+}
+
+unsigned luna_kubernetes_kinds(const luna_kubernetes *k)
+{
+    return k->cluster->kinds;
+}
+
+double luna_kubernetes_age(const luna_kubernetes *k, int kind)
+{
+    return kind >= 0 && kind < KUBE_KINDS ? kube_store_age(k->store, (kube_kind)kind) : -1;
+}
