@@ -52,12 +52,7 @@ local zones = ffi.metatype("luna_zones", {
   __index = {
     --- Whether the question is at or below one of the zones.
     match = function(self, q)
-      if self.root ~= 0 then return true end
-      if self.count == 1 then return C.luna_query_under(q, self.list) ~= 0 end
-      for i = 0, self.count - 1 do
-        if C.luna_query_under(q, self.list + i) ~= 0 then return true end
-      end
-      return false
+      return self.root ~= 0 or C.luna_query_under_any(q, self.list, self.count) ~= 0
     end,
   },
 })

@@ -129,12 +129,23 @@ local function counters(server, site, zones)
   }
 end
 
+--- Zones of plugins behind this one that answer from live data. What they pass on comes to the cache that stands behind
+--- them: see `live` in lunadns/plugin.lua.
+local function live_zones(server)
+  local zones = {}
+  for i = server.place + 1, #server.chain.instances do
+    local instance = server.chain.instances[i]
+    for _, zone in ipairs(instance.plugin.live and instance.plugin.live(instance.conf) or {}) do zones[#zones + 1] = zone end
+  end
+  return #zones > 0 and dns.zones(zones) or nil
+end
+
 local function setup(conf, next, server)
   local state = server.state
   local cache = C.luna_cache_open(key_of(server), configure(conf))
   if cache == nil then error("out of memory", 0) end
   server:on_close(function() C.luna_cache_close(cache) end)
-  local zones, by_site = dns.zones(conf.zones), {}
+  local zones, by_site, live = dns.zones(conf.zones), {}, live_zones(server)
   local label = table.concat(conf.zones, ",")
   for _, site in ipairs(server.sites) do by_site[site.number] = counters(server, site, label) end
   local except = {}
@@ -235,7 +246,7 @@ local function setup(conf, next, server)
   end
 
   return function(q)
-    if not zones:match(q) then return next(q) end
+    if not zones:match(q) or live and live:match(q) then return next(q) end
     local m = by_site[q.block]
     m.requests:inc()
     -- What is never kept needs no lookup, and nobody waits for anyone.

@@ -160,6 +160,8 @@ int luna_name_set(const uint8_t *wire, size_t len, luna_name *out);
 int luna_name_text(const uint8_t *wire, char *out);
 /* 1 when the question name is zone or below it. */
 int luna_query_under(const luna_query *q, const luna_name *zone);
+/* 1 when it is so of one of n zones. */
+int luna_query_under_any(const luna_query *q, const luna_name *zones, int n);
 /* 1 when name a is b or below it. */
 int luna_name_under(const luna_name *a, const luna_name *b);
 
@@ -194,6 +196,10 @@ uint32_t luna_reply_size(luna_query *q);
 /* Copies a whole wire message into the reply, its id replaced by the query's, and its question by
  * the query's own. Returns 0, LUNA_E_FORMAT when the message does not parse, LUNA_E_SPACE. */
 int luna_reply_set(luna_query *q, const uint8_t *message, size_t len);
+/* Adds records of a whole wire message to the reply, each at the end of its own section: of those
+ * sections whose bits (1 << LUNA_ANSWER ...) are set, OPT left out. Returns 0, LUNA_E_FORMAT when
+ * the message does not parse, LUNA_E_SPACE; what was added before stays. */
+int luna_reply_add_message(luna_query *q, const uint8_t *message, size_t len, unsigned sections);
 /* Drops the reply: as if no plugin had written one. */
 void luna_reply_clear(luna_query *q);
 
@@ -545,16 +551,13 @@ void luna_kubernetes_close(luna_kubernetes *k);
 enum {
     LUNA_KUBE_PASS = 10,   /* no such name; it is in a zone of fallthrough; nothing is written */
     LUNA_KUBE_CHASE = 11,  /* CNAMEs are written, the last one leads out of the zone */
-    LUNA_KUBE_REFUSE = 12, /* a transfer; nothing is written */
+    LUNA_KUBE_REFUSE = 12, /* a transfer, or another class than IN; nothing is written */
 };
 
 /* Answers q from the store. LUNA_OK: a reply is written, be it a denial, or SERVFAIL for a name
  * that is not there while the store is not synced. LUNA_NONE: q is in none of the zones; nothing is
  * written. Neither allocates nor locks. */
 int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q);
-/* Waits at most so many ns until the store is synced: for setup. Logs each half second. 1 when it
- * is. */
-int luna_kubernetes_wait(const luna_kubernetes *k, uint64_t ns);
 /* The kinds not listed yet, as bits by kube_kind (services 1, endpointslices 2, namespaces 4, pods
  * 8, serviceimports 16, their endpointslices 32); 0 = synced, for ever. */
 unsigned luna_kubernetes_missing(const luna_kubernetes *k);

@@ -127,6 +127,28 @@ function chain.read(config, env)
   return blocks
 end
 
+--- What a live plugin passes on: the cache before it has left names in its zones alone, so that for them it stands behind
+--- the plugin, as another handler on the same entries.
+---@param block LunaBlock
+---@param i integer the plugin's place
+---@param handler function what is behind it
+---@return function handler
+local function cached(block, i, handler, names)
+  for k = i - 1, 1, -1 do
+    local cache = block.instances[k]
+    if cache.plugin.name == "cache" then
+      local own, owner = assert(cache.server.loader:load "cache")
+      owner.instance = cache
+      -- As the one before, but for its place.
+      local server = setmetatable({ place = i }, { __index = cache.server })
+      local number = #names + 1
+      names[number] = "cache"
+      return guard.sign(own.setup(cache.conf, handler, server), number)
+    end
+  end
+  return handler
+end
+
 --- Runs every setup and returns the handler of a block.
 ---@param block LunaBlock
 ---@param names table<integer, string> plugin names by author number; grows
@@ -143,6 +165,8 @@ function chain.build(block, names, env)
         local text = ("plugin/%s: no next plugin found"):format(instance.plugin.name)
         handler = function() return SERVFAIL, text end
       end
+      instance.server.place = i
+      instance.server.behind = instance.plugin.live and cached(block, i, handler, names)
       local ok, own = env.run(instance.plugin.setup, instance.conf, handler, instance.server)
       if not ok then return nil, where_of(instance, own) end
       if own and own ~= handler then

@@ -15,13 +15,15 @@ local plugin = {}
 ---@field about? { other?: string } how a line that is no option looks, for help
 ---@field unserved? boolean its setup is called once more, for the queries that no zone takes (server.sites: one per address)
 ---@field any_class? boolean answers classes other than IN
+---@field live? fun(conf: table): string[] zones whose answers change from one question to the next: `cache` stays out of
+---them, and is in `server.behind` for what the plugin passes on there
 ---@field configure? fun(conf: table, server: LunaServer) settings of the block or the process, in plugin order, before any setup
 ---@field setup? fun(conf: table, next: function, server: LunaServer): function?
 
 local FIELDS = {
   name = "string", doc = "string", options = "table", other = "function", many = "string", before = "string",
   after = "string", writes = "boolean", any_class = "boolean", configure = "function", setup = "function",
-  about = "table", unserved = "boolean",
+  about = "table", unserved = "boolean", live = "function",
 }
 
 --- Checks a plugin's table; what `dns.plugin` returns.

@@ -48,6 +48,8 @@ for k = 0, 15 do TIME_BUCKETS[k + 1] = 0.00025 * 2 ^ k end
 ---@field role "control"|"worker"
 ---@field workers integer
 ---@field time_buckets number[]
+---@field place integer of the plugin in the chain, in setup
+---@field behind? function a plugin with `live`: what comes next for names in its live zones, through the cache if there is one
 local Server = { time_buckets = TIME_BUCKETS }
 Server.__index = Server
 

@@ -155,6 +155,14 @@ int luna_query_under(const luna_query *q, const luna_name *zone)
     return q->name_len - at == n && memcmp(q->name + at, zone->wire, n) == 0;
 }
 
+int luna_query_under_any(const luna_query *q, const luna_name *zones, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (luna_query_under(q, &zones[i]))
+            return 1;
+    return 0;
+}
+
 int luna_name_under(const luna_name *a, const luna_name *b)
 {
     if (b->labels > a->labels || b->len > a->len)

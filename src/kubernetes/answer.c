@@ -1,7 +1,7 @@
 /* A question's way: its zone, the form of its name, and what kind of thing it names. */
 #include "ask.h"
 
-enum { SERVFAIL = 2, NXDOMAIN = 3, VERSION_TTL = 28800 };
+enum { CLASS_IN = 1, CLASS_ANY = 255, SERVFAIL = 2, NXDOMAIN = 3, VERSION_TTL = 28800 };
 
 static const kube_zone *zone_of(const luna_kubernetes *k, const luna_query *q)
 {
@@ -88,10 +88,8 @@ kube_outcome kube_answer_name(kube_ask *a)
 {
     if (a->below == 0)
         return answer_apex(a);
-    if (a->q->qtype == TYPE_SOA)
-        return KUBE_NO_DATA; /* as CoreDNS, without asking whether the name is there */
     if (a->zone->reverse)
-        return a->q->qtype == TYPE_PTR ? kube_answer_reverse(a) : KUBE_NO_NAME;
+        return kube_answer_reverse(a);
     const uint8_t *kind = kube_ask_label(a, a->below - 1);
     bool pod = kube_label_is(kind, "pod");
     if (a->below >= 2 && (pod || kube_label_is(kind, "svc")))
@@ -99,20 +97,13 @@ kube_outcome kube_answer_name(kube_ask *a)
     return answer_special(a);
 }
 
-static bool falls_through(const luna_kubernetes *k, const luna_query *q)
-{
-    for (unsigned i = 0; i < k->nthrough; i++)
-        if (luna_query_under(q, &k->through[i]))
-            return true;
-    return false;
-}
-
 int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q)
 {
     kube_ask a = {.k = k, .q = q, .zone = zone_of(k, q)};
     if (!a.zone)
         return LUNA_NONE;
-    if (q->qtype == TYPE_AXFR || q->qtype == TYPE_IXFR)
+    bool other_class = q->qclass != CLASS_IN && q->qclass != CLASS_ANY;
+    if (other_class || q->qtype == TYPE_AXFR || q->qtype == TYPE_IXFR)
         return LUNA_KUBE_REFUSE;
     const uint8_t *shown = q->packet_len ? q->packet + 12 : q->name;
     a.zone_wire = shown + q->label[q->labels - a.zone->name.labels];
@@ -124,11 +115,14 @@ int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q)
     case KUBE_NO_DATA:
         kube_write_negative(&a, 0);
         break;
+    case KUBE_NO_TARGET:
+        kube_write_soa(&a, LUNA_AUTHORITY);
+        break;
     case KUBE_CHASE:
         code = LUNA_KUBE_CHASE;
         break;
     default:
-        if (falls_through(k, q))
+        if (luna_query_under_any(q, k->through, (int)k->nthrough))
             code = LUNA_KUBE_PASS;
         else
             kube_write_negative(&a, kube_store_synced(k->store) ? NXDOMAIN : SERVFAIL);

@@ -24,8 +24,8 @@ kube_outcome kube_answer_alias(kube_ask *a)
     bool chase = a->q->qtype == TYPE_A || a->q->qtype == TYPE_AAAA;
     if (!chase && a->q->qtype != TYPE_CNAME)
         return KUBE_NO_DATA;
-    if (++a->links > LINKS_MAX) /* a circle, or as good as one */
-        return KUBE_NO_DATA;
+    if (++a->links > LINKS_MAX)
+        return KUBE_NO_NAME; /* a circle, or as good as one */
     bool first = a->links == 1;
     kube_write(a, TYPE_CNAME, a->k->ttl, target, at + 1);
     if (!chase)
@@ -35,10 +35,10 @@ kube_outcome kube_answer_alias(kube_ask *a)
     a->owner = target;
     kube_ask_name(a, target, label, labels);
     kube_outcome outcome = kube_answer_name(a);
-    if (outcome == KUBE_ANSWERED || outcome == KUBE_CHASE)
-        return outcome;
-    /* CNAMEs that lead to nothing are left out, as in CoreDNS. */
-    if (first)
+    if (first && a->links > LINKS_MAX) {
         luna_reply_clear(a->q);
-    return KUBE_NO_DATA;
+        return KUBE_NO_DATA;
+    }
+    /* The alias is there whatever its target has, RFC 2308 2.2. */
+    return outcome == KUBE_NO_DATA || outcome == KUBE_NO_NAME ? KUBE_NO_TARGET : outcome;
 }

@@ -48,17 +48,14 @@ bool kube_ask_service(kube_ask *a)
     return true;
 }
 
-bool kube_lists(const luna_kubernetes *k, const kube_space *space)
+bool kube_shows(const luna_kubernetes *k, const kube_space *space)
 {
+    if (!__atomic_load_n(&space->listed, __ATOMIC_ACQUIRE))
+        return false;
     for (unsigned i = 0; i < k->nspaces; i++)
         if (kube_label_same(k->spaces[i], space->label))
             return true;
     return !k->nspaces;
-}
-
-bool kube_shows(const luna_kubernetes *k, const kube_space *space)
-{
-    return __atomic_load_n(&space->listed, __ATOMIC_ACQUIRE) && kube_lists(k, space);
 }
 
 /* An empty label asks for any. */

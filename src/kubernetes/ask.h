@@ -18,10 +18,11 @@ enum {
 
 /* What came of it. */
 typedef enum kube_outcome {
-    KUBE_NO_NAME,  /* NXDOMAIN */
-    KUBE_NO_DATA,  /* the name is there, records of the type are not; nothing was written */
-    KUBE_ANSWERED, /* records were written */
-    KUBE_CHASE,    /* CNAMEs were written; the last one's target is of another zone */
+    KUBE_NO_NAME,   /* NXDOMAIN */
+    KUBE_NO_DATA,   /* the name is there, records of the type are not; nothing was written */
+    KUBE_ANSWERED,  /* records were written */
+    KUBE_NO_TARGET, /* CNAMEs were written; what they lead to is not there */
+    KUBE_CHASE,     /* CNAMEs were written; the last one's target is of another zone */
 } kube_outcome;
 
 typedef struct kube_ask {
@@ -73,10 +74,8 @@ void kube_ask_name(kube_ask *a, const uint8_t *name, const uint8_t *label, unsig
 /* Reads a name of at least three labels below the zone whose last label is "svc". Returns false for
  * a form that no name has. */
 bool kube_ask_service(kube_ask *a);
-/* Whether the directive shows a namespace that is there. */
+/* Whether the namespace is there and the directive shows it. */
 bool kube_shows(const luna_kubernetes *k, const kube_space *space);
-/* Whether the directive's `namespaces` lets it be shown. */
-bool kube_lists(const luna_kubernetes *k, const kube_space *space);
 /* How many ports of a block the question fits; without any ports one, which has no number. */
 unsigned kube_ports_fit(const kube_ask *a, const uint8_t *ports, unsigned n);
 bool kube_port_fits(const kube_ask *a, const kube_portref *p);

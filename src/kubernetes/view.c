@@ -1,11 +1,8 @@
 /* Opening the cluster as a directive shows it, and what its plugin asks beside answers. */
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include "cluster.h"
 #include "pack.h"
-
-enum { LOOK_NS = 100000000, SAY_EVERY = 5 /* looks */ };
 
 static bool is_reverse(const luna_name *z)
 {
@@ -102,22 +99,6 @@ void luna_kubernetes_close(luna_kubernetes *k)
     free(k->local);
     free(k->spaces);
     free(k);
-}
-
-int luna_kubernetes_wait(const luna_kubernetes *k, uint64_t ns)
-{
-    static const char waiting[] =
-        "plugin/kubernetes: waiting for Kubernetes API before starting server";
-    const struct timespec look = {0, LOOK_NS};
-    uint64_t until = luna_clock() + ns;
-    for (unsigned i = 1; !kube_store_synced(k->store); i++) {
-        if (luna_clock() >= until)
-            return 0;
-        nanosleep(&look, NULL);
-        if (i % SAY_EVERY == 0)
-            luna_log(NULL, LUNA_INFO, waiting, sizeof waiting - 1);
-    }
-    return 1;
 }
 
 unsigned luna_kubernetes_missing(const luna_kubernetes *k)
