@@ -79,6 +79,12 @@ $(BUILD)/kube-watcher: spec/kubernetes/watcher.c $(OBJECTS)
 	@echo "  CC $<"
 	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) $(shell pkg-config --cflags $(PACKAGES)) -o $@ $^ $(UNIT_LIBS)
 
+# Measurements of one part, without a server.
+$(BUILD)/bench/%: spec/bench/%.c $(OBJECTS)
+	@mkdir -p $(@D)
+	@echo "  CC $<"
+	@$(CC) -std=gnu11 $(CFLAGS) $(SANITIZE) -Isrc -Ispec/unit $(shell pkg-config --cflags $(PACKAGES)) -o $@ $< $(OBJECTS) $(UNIT_LIBS)
+
 $(BUILD)/fuzz/replay-%: spec/fuzz/fuzz_%.c spec/fuzz/replay.c $(OBJECTS)
 	@mkdir -p $(@D)
 	@echo "  CC $<"
@@ -96,7 +102,7 @@ sanitize-address:
 # Under TSan only units that have threads of the product's own; the others' helper threads are not written for it.
 sanitize-thread:
 	@$(MAKE) --no-print-directory BUILD=build/thread CFLAGS="-O1 -g" SANITIZE="-fsanitize=thread" \
-	  UNITS_OF_RUN="test_cache_threads test_clients test_hosts_reload test_log test_metrics" tested
+	  UNITS_OF_RUN="test_cache_threads test_clients test_hosts_reload test_kube_store test_log test_metrics" tested
 
 tested: all units
 	@LUNADNS_TIME_SCALE=4 TSAN_OPTIONS="suppressions=$(CURDIR)/spec/thread.suppressions" \

@@ -56,8 +56,8 @@ int luna_message_read(const uint8_t *message, uint32_t len, luna_rr *out, int ma
 uint64_t luna_hash_label(uint64_t parent, const uint8_t *label, uint32_t len);
 uint64_t luna_name_hash(const uint8_t *wire, uint32_t len);
 
-/* The address whose reverse name is asked, 4 or 16 octets into out (16): its family, 0 when it is no
- * such name. An IPv4-mapped IPv6 address is IPv4. In reverse.c. */
+/* The address whose reverse name is asked, 4 or 16 octets into out (16): its family, 0 when it is
+ * no such name. An IPv4-mapped IPv6 address is IPv4. In reverse.c. */
 int luna_reverse_address(const luna_query *q, uint8_t *out);
 
 /* Makes the reply fit to be sent (coredns.md 1.7): OPT mirrored when the query has one (dropped

@@ -47,14 +47,18 @@ end
 ---@param more? table of spec, or status
 function cluster.service(place, address, port_list, more)
   local addresses = type(address) == "table" and address or { address }
-  local own = { spec = { type = "ClusterIP", clusterIP = addresses[1], clusterIPs = addresses, ports = ports(port_list or {}) } }
+  local own = {
+    spec = { type = "ClusterIP", clusterIP = addresses[1], clusterIPs = addresses, ports = ports(port_list or {}) },
+  }
   for key, value in pairs(more or {}) do
     if key == "status" then own.status = value else own.spec[key] = value end
   end
   return object("Service", place, own)
 end
 
-function cluster.external(place, name) return object("Service", place, { spec = { type = "ExternalName", externalName = name } }) end
+function cluster.external(place, name)
+  return object("Service", place, { spec = { type = "ExternalName", externalName = name } })
+end
 
 --- A slice: cluster.slice("ns-a/web-1", "web", { "10.244.1.1 pod-0", "10.244.1.2 - notready" }, { "http 80/TCP" }).
 --- An endpoint is ADDRESS [HOSTNAME|-] and words: notready, unset (ready is not sent), pod=NAME, zone=NAME.
@@ -138,8 +142,9 @@ end
 ---@param more? { zones?: string, before?: string, after?: string } other plugins' lines
 function cluster.server(options, objects, more)
   more = more or {}
-  local s = t.server((". {\n bind 10.244.0.53\n%s\n kubernetes %s {\n  startup_timeout 0s\n%s\n }\n%s\n}"):format(more.before or "",
-    more.zones or "cluster.local in-addr.arpa ip6.arpa", options, more.after or ""))
+  local corefile = ". {\n bind 10.244.0.53\n%s\n kubernetes %s {\n  startup_timeout 0s\n%s\n }\n%s\n}"
+  local s = t.server(corefile:format(more.before or "", more.zones or "cluster.local in-addr.arpa ip6.arpa", options,
+    more.after or ""))
   if objects then cluster.list(s, objects) end
   return s
 end
