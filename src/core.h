@@ -563,9 +563,6 @@ int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q);
 unsigned luna_kubernetes_missing(const luna_kubernetes *k);
 /* The kinds that are watched, as above. */
 unsigned luna_kubernetes_kinds(const luna_kubernetes *k);
-/* Seconds since the API server was last heard of about a kind (its number, from 0); -1 = never. */
-double luna_kubernetes_age(const luna_kubernetes *k, int kind);
-
 /* Specs: fills the store of a generation of specs. json is what the API server answers for a kind:
  * to a list (list = 1; what is not in it is gone then, and the kind is listed), or to a watch.
  * Returns how many objects changed an answer, or LUNA_E_FORMAT; err gets what was skipped or wrong,

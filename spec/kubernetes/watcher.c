@@ -85,12 +85,6 @@ void kube_store_list_end(kube_store *s, kube_kind kind)
     printf("end %s %lu cpu=%.3f\n", kube_kind_plural(kind), s->puts[kind], cpu());
 }
 
-void kube_store_heard(kube_store *s, kube_kind kind)
-{
-    (void)s;
-    (void)kind;
-}
-
 void kube_store_expect(kube_store *s, unsigned kinds)
 {
     s->expected = kinds;

@@ -144,14 +144,6 @@ describe("kubernetes while it serves", function()
     end)
   end)
 
-  it("tells how old its data is", function()
-    local s = cluster.server("", fixture)
-    s:advance "3s"
-    for _, kind in ipairs { "services", "endpointslices", "namespaces" } do
-      local age = s:metric(('lunadns_kubernetes_data_age_seconds{kind="%s"}'):format(kind))
-      assert.is_true(age ~= nil and age >= 0 and age < 10, tostring(age))
-    end
-  end)
   it("measures programming latency from the trigger of a slice", function()
     local s = cluster.server("", fixture)
     local name = "coredns_kubernetes_dns_programming_duration_seconds"

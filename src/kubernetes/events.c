@@ -65,7 +65,6 @@ static void on_object(void *to, kube_event event, const kube_object *o)
     kube_stream *s = to;
     char why[KUBE_ERROR_MAX] = "";
     bool listing = kube_stream_listing(s);
-    kube_store_heard(s->watch->store, s->kind);
     if (s->stopped || s->task == KUBE_TASK_CHECK)
         return;
     s->events++;
@@ -94,7 +93,6 @@ static void on_object(void *to, kube_event event, const kube_object *o)
 static void on_bookmark(void *to, kube_text version, bool initial_end)
 {
     kube_stream *s = to;
-    kube_store_heard(s->watch->store, s->kind);
     if (s->stopped)
         return;
     s->events++;

@@ -144,7 +144,6 @@ struct kube_store {
     unsigned keep;                 /* KUBE_KEEP_ */
     unsigned expected, listed;     /* atomic: 1 << kube_kind */
     uint32_t serial[KUBE_SERIALS]; /* atomic: unix seconds */
-    uint64_t heard[KUBE_KINDS];    /* atomic: ns, when a stream last showed that it lives */
 
     kube_index spaces;
     kube_index names[KUBE_SETS];

@@ -4,13 +4,6 @@
 #include <time.h>
 #include "../observe/observe.h"
 
-static uint64_t coarse_clock(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
 static kube_index *index_at(kube_store *s, int i)
 {
     kube_index *all[] = {&s->spaces,      &s->names[0],     &s->names[1],
@@ -164,7 +157,6 @@ kube_change kube_store_put(kube_store *s, const kube_object *o, char *why, unsig
     kube_why w = {why, why_len};
     if (why_len)
         why[0] = 0;
-    kube_store_heard(s, o->kind);
     switch (o->kind) {
     case KUBE_SERVICE:
     case KUBE_IMPORT:
@@ -183,7 +175,6 @@ kube_change kube_store_put(kube_store *s, const kube_object *o, char *why, unsig
 
 kube_change kube_store_remove(kube_store *s, const kube_object *o)
 {
-    kube_store_heard(s, o->kind);
     switch (o->kind) {
     case KUBE_SERVICE:
     case KUBE_IMPORT:
@@ -227,13 +218,7 @@ void kube_store_list_end(kube_store *s, kube_kind kind)
         kube_sweep_namespaces(s);
     }
     kube_garbage_flush(&s->garbage);
-    kube_store_heard(s, kind);
     __atomic_or_fetch(&s->listed, 1u << kind, __ATOMIC_RELEASE);
-}
-
-void kube_store_heard(kube_store *s, kube_kind kind)
-{
-    __atomic_store_n(&s->heard[kind], coarse_clock(), __ATOMIC_RELAXED);
 }
 
 void kube_store_expect(kube_store *s, unsigned kinds)
@@ -250,12 +235,4 @@ unsigned kube_store_missing(const kube_store *s)
 bool kube_store_synced(const kube_store *s)
 {
     return !kube_store_missing(s);
-}
-
-double kube_store_age(const kube_store *s, kube_kind kind)
-{
-    uint64_t heard = __atomic_load_n(&s->heard[kind], __ATOMIC_RELAXED), now = coarse_clock();
-    if (!heard)
-        return -1;
-    return now > heard ? (double)(now - heard) / 1e9 : 0;
 }

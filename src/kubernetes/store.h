@@ -41,9 +41,6 @@ kube_change kube_store_remove(kube_store *s, const kube_object *o);
  */
 void kube_store_list_begin(kube_store *s, kube_kind kind);
 void kube_store_list_end(kube_store *s, kube_kind kind);
-/* The stream of a kind is alive although no object came: a bookmark, say. Puts, removes and list
- * ends say it too. */
-void kube_store_heard(kube_store *s, kube_kind kind);
 /* The kinds (1 << kube_kind) without whose first list the store is not synced. */
 void kube_store_expect(kube_store *s, unsigned kinds);
 
@@ -53,7 +50,5 @@ void kube_store_expect(kube_store *s, unsigned kinds);
 bool kube_store_synced(const kube_store *s);
 /* The kinds that have not been listed yet, as 1 << kube_kind. */
 unsigned kube_store_missing(const kube_store *s);
-/* Seconds since the stream of a kind last showed that it lives; -1 before the first time. */
-double kube_store_age(const kube_store *s, kube_kind kind);
 
 #endif

@@ -110,8 +110,3 @@ unsigned luna_kubernetes_kinds(const luna_kubernetes *k)
 {
     return k->cluster->kinds;
 }
-
-double luna_kubernetes_age(const luna_kubernetes *k, int kind)
-{
-    return kind >= 0 && kind < KUBE_KINDS ? kube_store_age(k->store, (kube_kind)kind) : -1;
-}

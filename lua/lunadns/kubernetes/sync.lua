@@ -1,5 +1,4 @@
---- What plugin kubernetes does beside answering: waits for the first lists at a start, opens the gates of `ready`, and
---- tells how old the data is.
+--- What plugin kubernetes does beside answering: waits for the first lists at a start, and opens the gates of `ready`.
 local bit = require "bit"
 local boundary = require "lunadns.boundary"
 local dns = require "dns"
@@ -51,18 +50,6 @@ local function open_gates(list, cluster)
   return missing == 0
 end
 
-local function ages(kinds, conf, server)
-  local list = {}
-  for kind, name in pairs(KINDS) do
-    if bit.band(kinds, bit.lshift(1, kind)) ~= 0 then
-      list[kind] = server:gauge("lunadns_kubernetes_data_age_seconds",
-        "Time since the API server was last heard of about a kind of object.",
-        { { "kind", name }, { "zone", conf.zones[1] } })
-    end
-  end
-  return list
-end
-
 ---@param cluster ffi.cdata* luna_kubernetes
 ---@param conf table
 ---@param server LunaServer
@@ -73,16 +60,10 @@ return function(cluster, conf, server)
   end
   if server.state.worker_index ~= 0 then return end
   local kinds = C.luna_kubernetes_kinds(cluster)
-  local shut, age = gates(kinds, server), ages(kinds, conf, server)
+  local shut = gates(kinds, server)
   if not open_gates(shut, cluster) then
     server:spawn(function()
       repeat dns.sleep(LOOK) until open_gates(shut, cluster)
     end)
   end
-  server:every(1, function()
-    for kind, gauge in pairs(age) do
-      local seconds = C.luna_kubernetes_age(cluster, kind)
-      if seconds >= 0 then gauge:set(seconds) end
-    end
-  end)
 end
