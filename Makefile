@@ -102,7 +102,7 @@ sanitize-address:
 # Under TSan only units that have threads of the product's own; the others' helper threads are not written for it.
 sanitize-thread:
 	@$(MAKE) --no-print-directory BUILD=build/thread CFLAGS="-O1 -g" SANITIZE="-fsanitize=thread" \
-	  UNITS_OF_RUN="test_cache_threads test_clients test_hosts_reload test_kube_store test_log test_metrics" tested
+	  UNITS_OF_RUN="test_cache_threads test_clients test_hosts_reload test_kube_store test_log test_metrics test_shared_*" tested
 
 tested: all units
 	@LUNADNS_TIME_SCALE=4 TSAN_OPTIONS="suppressions=$(CURDIR)/spec/thread.suppressions" \

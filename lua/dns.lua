@@ -19,6 +19,7 @@ local dns = {
 }
 
 dns.plugin = plugin.define
+dns.shared = require "dns.shared"
 
 dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
 dns.exchange = exchange.exchange

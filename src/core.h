@@ -783,6 +783,97 @@ int luna_glob(const char *pattern, char *out, size_t out_len);
 /* Name and release, "lunadns-1.2.3". */
 const char *luna_version(void);
 
+/* ---- shared data (src/shared/): one of a name for all states and generations
+ * ------------------------------------------------- */
+
+/* What is kept: a number, a boolean or octets. As a result, number holds the first two, and text
+ * (the caller's, text_cap octets) takes the third. */
+enum { LUNA_VALUE_NUMBER = 1, LUNA_VALUE_BOOLEAN = 2, LUNA_VALUE_TEXT = 3 };
+
+typedef struct luna_value {
+    double number;
+    uint64_t expires; /* ns on the clock of luna_state.now, 0 = never */
+    uint8_t *text;
+    uint32_t text_cap;
+    uint32_t text_len;
+    uint8_t type; /* LUNA_VALUE_ */
+    uint8_t pad[7];
+} luna_value;
+
+/* How a key is given: octets at key; a number; a luna_addr at key (the port does not matter); a
+ * luna_name at key; a luna_query at key, which means its question name. */
+enum {
+    LUNA_KEY_TEXT = 1,
+    LUNA_KEY_NUMBER = 2,
+    LUNA_KEY_ADDRESS = 3,
+    LUNA_KEY_NAME = 4,
+    LUNA_KEY_QUESTION = 5
+};
+enum { LUNA_PUT_SET = 0, LUNA_PUT_ADD = 1, LUNA_PUT_REPLACE = 2 };
+
+typedef struct luna_dict luna_dict;
+
+typedef struct luna_dict_config {
+    uint64_t bytes;  /* bound of all entries together; a sixteenth of it bounds one of them */
+    uint8_t prefix4; /* bits of an IPv4 address that count in a key, at most 32 */
+    uint8_t prefix6; /* of an IPv6 address, at most 128 */
+    uint8_t pad[6];
+} luna_dict_config;
+
+typedef struct luna_dict_figures {
+    uint64_t entries; /* those that have expired and not been met since included */
+    uint64_t bytes;
+    uint64_t evictions;
+} luna_dict_figures;
+
+/* Opens the dictionary of a name: all who open it share its entries, each with its own prefixes;
+ * the bound is that of whoever opened last. Its content goes with the last who closes it. NULL
+ * without memory. Allocates, takes a lock. */
+luna_dict *luna_dict_open(const char *name, const luna_dict_config *config);
+void luna_dict_close(luna_dict *d);
+/* Looks a key up (key, len and number by kind). LUNA_OK; LUNA_NONE: not there, or expired;
+ * LUNA_E_SPACE: out->text_len octets do not fit in text_cap; LUNA_E_FORMAT: no key (longer than
+ * 1024 octets, NaN). Takes no lock. */
+int luna_dict_get(luna_dict *d, luna_state *s, int kind, const void *key, size_t len, double number,
+                  luna_value *out);
+/* Keeps a value: always, only if there is none (LUNA_PUT_ADD), only if there is one
+ * (LUNA_PUT_REPLACE). ttl in seconds, 0 = for ever. LUNA_OK, LUNA_NONE: the condition did not hold,
+ * LUNA_E_SPACE: too large, or no memory, LUNA_E_FORMAT: as luna_dict_get. Allocates, takes a lock.
+ * In a dry state (warm-up) this and all that follow return what they would, and change nothing. */
+int luna_dict_put(luna_dict *d, luna_state *s, int kind, const void *key, size_t len, double number,
+                  int how, int type, const void *text, size_t text_len, double value, double ttl);
+/* Adds by to a number and writes what it is now to out->number. One that is not there begins with
+ * init and lives for ttl seconds (0 = for ever); no later addition prolongs that. init NaN:
+ * LUNA_NONE when it is not there. LUNA_NODATA: what is there is no number. LUNA_E_FORMAT: no key;
+ * LUNA_E_SPACE. A number that is there is changed without lock and allocation. */
+int luna_dict_incr(luna_dict *d, luna_state *s, int kind, const void *key, size_t len,
+                   double number, double by, double init, double ttl, luna_value *out);
+/* Sets the time that an entry still has (0 = for ever). LUNA_OK or LUNA_NONE. */
+int luna_dict_expire(luna_dict *d, luna_state *s, int kind, const void *key, size_t len,
+                     double number, double ttl);
+/* Takes an entry out. LUNA_OK or LUNA_NONE. Takes a lock. */
+int luna_dict_remove(luna_dict *d, luna_state *s, int kind, const void *key, size_t len,
+                     double number);
+/* Takes all entries out. Takes locks. */
+void luna_dict_clear(luna_dict *d, luna_state *s);
+void luna_dict_count(luna_dict *d, luna_dict_figures *out);
+
+/* An entry in the list of luna_dict_list; its key and its text follow, then zeros up to a multiple
+ * of 8. A number's key is a double, an address's 4 or 16 octets, a name's its wire. */
+typedef struct luna_dict_item {
+    double number;
+    uint64_t expires;
+    uint32_t text_len;
+    uint16_t key_len;
+    uint8_t kind;
+    uint8_t type;
+} luna_dict_item;
+
+enum { LUNA_DICT_PARTS = 16 };
+/* Copies the entries of one part (0 to LUNA_DICT_PARTS - 1) to out. Returns the octets written, or
+ * minus the octets that it takes when cap is less. Slow: holds up writers meanwhile. */
+int64_t luna_dict_list(luna_dict *d, luna_state *s, int part, uint8_t *out, size_t cap);
+
 /* ---- specs (src/server/offline.c): the real core without sockets, threads and time
  * ------------------------------ */
 

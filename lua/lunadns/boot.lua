@@ -7,6 +7,7 @@ local containment = require "lunadns.containment"
 local corefile = require "lunadns.corefile"
 local loader_of = require "lunadns.loader"
 local runner = require "lunadns.runner"
+local scope = require "lunadns.scope"
 local setup = require "lunadns.setup"
 local sites = require "lunadns.sites"
 local traces = require "lunadns.traces"
@@ -105,6 +106,7 @@ local function make(state, given, source, role)
   local drive = runner.new(state, {}, containment.new(state, loader.owners))
   drive.scripted = given.scripted
   local settle, watched = setup.new(drive, given.pump), {}
+  scope.enter(state, drive.closers)
   local made
   made, err = build(config, {
     loader = loader, state = state, generation = state.generation, role = role, directory = directory,

@@ -140,11 +140,33 @@ static void put_family(buffer *b, const luna_metric_family *f)
     }
 }
 
+enum { COLLECTORS_MAX = 8 };
+static void (*collectors[COLLECTORS_MAX])(void);
+static int ncollectors;
+
+void luna_metrics_on_scrape(void (*fn)(void))
+{
+    pthread_rwlock_wrlock(&luna_metrics_lock);
+    if (ncollectors < COLLECTORS_MAX)
+        collectors[ncollectors++] = fn;
+    pthread_rwlock_unlock(&luna_metrics_lock);
+}
+
+static void collect(void)
+{
+    luna_process_metrics();
+    pthread_rwlock_rdlock(&luna_metrics_lock);
+    int n = ncollectors;
+    pthread_rwlock_unlock(&luna_metrics_lock);
+    for (int i = 0; i < n; i++)
+        collectors[i]();
+}
+
 char *luna_metrics_text(size_t *len)
 {
     buffer b = {0};
     int count;
-    luna_process_metrics();
+    collect();
     pthread_rwlock_rdlock(&luna_metrics_lock);
     luna_metric_family **families = luna_metrics_families(&count);
     for (int i = 0; i < count; i++)

@@ -21,6 +21,10 @@ void luna_metrics_page_free(uint64_t *page);
 
 /* ---- exposition.c ---- */
 
+/* fn runs before each scrape, on the scraping thread, without a lock held: to bring gauges up to
+ * date that nobody needs to know between scrapes. At most 8 of them, for ever. */
+void luna_metrics_on_scrape(void (*fn)(void));
+
 /* Everything in Prometheus text format 0.0.4: families by name, series by label values, labels by
  * name, as Prometheus' own client prints them. The caller frees the text (NUL-terminated; its
  * length goes to len). NULL when memory is short. Any thread; it holds up only the declaration of
