@@ -16,10 +16,15 @@ local dns = {
   ANSWER = 1, AUTHORITY = 2, ADDITIONAL = 3,
   A = 1, NS = 2, CNAME = 5, SOA = 6, PTR = 12, HINFO = 13, MX = 15, TXT = 16, AAAA = 28, SRV = 33, DS = 43, IXFR = 251,
   AXFR = 252, ANY = 255, IN = 1, CH = 3,
+  -- What a name leads to in a table that was read from a response policy zone; a text is local data.
+  RPZ_NXDOMAIN = 1, RPZ_NODATA = 2, RPZ_PASSTHRU = 3, RPZ_DROP = 4, RPZ_TCP_ONLY = 5,
 }
 
 dns.plugin = plugin.define
 dns.shared = require "dns.shared"
+dns.names = require "dns.names"
+dns.suffixes = dns.names
+dns.networks = require "dns.networks"
 
 dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
 dns.exchange = exchange.exchange

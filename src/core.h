@@ -296,6 +296,9 @@ void luna_query_finish(luna_query *q, int rcode);
 /* Its chain begins anew after an error: reply, waits and flights of q end, as if it had just come.
  */
 void luna_query_again(luna_query *q);
+/* 1 while new queries come to this worker's state: until the next generation takes over. From the
+ * worker's own thread. */
+int luna_state_current(const luna_state *s);
 /* Parks q for a time. Returns LUNA_WAIT; q.wait is 0 afterwards. */
 int luna_query_sleep(luna_query *q, uint64_t ns);
 /* Parks q until luna_query_wake, for ns at most. Returns LUNA_WAIT; q.wait is what luna_query_wake
@@ -364,10 +367,19 @@ int luna_metric(const char *name, const char *help, int kind, const char *labels
  * Returns the number of its slot, or a negative code. Allocates the first time; meant for setup,
  * allowed on rare paths. */
 int luna_series(int family, const char *values);
+/* The same for label values that nobody has bounded: LUNA_E_SPACE when there would be more than max
+ * series of the family. */
+int luna_series_within(int family, const char *values, int max);
+/* The series of a family by index, from 0; new ones may come in between the others. Writes the
+ * label values as luna_series takes them. Returns the slot, 0 after the last, or LUNA_E_SPACE: they
+ * take more than cap octets. */
+int luna_series_at(int family, int index, char *values, size_t cap);
 /* Counters and gauges are metrics[series] += n. A histogram observes through this. */
 void luna_observe(uint64_t *metrics, int series, uint64_t value);
 /* Sets a gauge for the whole process, in units of 1 (stored as double). */
 void luna_gauge_set(int series, double value);
+/* Adds to that value. Atomic, any thread. */
+void luna_gauge_add(int series, double n);
 /* Adds to a counter from a thread that is no worker. */
 void luna_counter_add(int series, uint64_t n);
 
@@ -873,6 +885,65 @@ enum { LUNA_DICT_PARTS = 16 };
 /* Copies the entries of one part (0 to LUNA_DICT_PARTS - 1) to out. Returns the octets written, or
  * minus the octets that it takes when cap is less. Slow: holds up writers meanwhile. */
 int64_t luna_dict_list(luna_dict *d, luna_state *s, int part, uint8_t *out, size_t cap);
+
+/* Tables: a content that is built whole and then only read. Names lead to values, or networks do.
+ * A value is a number, a text, or nothing but "listed" (a boolean, 1). */
+typedef struct luna_table luna_table;
+enum { LUNA_TABLE_NAMES = 1, LUNA_TABLE_NETWORKS = 2 };
+
+/* Opens the table of a name, empty at first, shared by all who open it. A name that begins with =
+ * has no metrics. Its content goes with the last who closes it. NULL without memory. Allocates,
+ * takes a lock. */
+luna_table *luna_table_open(int kind, const char *name);
+void luna_table_close(luna_table *t);
+
+/* What a text is. LUNA_FORMAT_LIST, names: a name a line, with a value after it or not
+ * ("example.org 7"); itself and all below it is meant, *.example.org means what is below, a line
+ * "address name ..." of a hosts file exactly these names, ||example.org^ of an ad blocker's list as
+ * example.org. LUNA_FORMAT_LIST, networks: "10.0.0.0/8 value". LUNA_FORMAT_RPZ: a response policy
+ * zone; values are LUNA_RPZ_, or the records of local data as text ("60 IN A 192.0.2.1", one a
+ * line). LUNA_FORMAT_ITEMS: a list without comments, as a program writes it. */
+enum { LUNA_FORMAT_LIST = 1, LUNA_FORMAT_RPZ = 2, LUNA_FORMAT_ITEMS = 3 };
+enum {
+    LUNA_RPZ_NXDOMAIN = 1,
+    LUNA_RPZ_NODATA = 2,
+    LUNA_RPZ_PASSTHRU = 3,
+    LUNA_RPZ_DROP = 4,
+    LUNA_RPZ_TCP_ONLY = 5
+};
+
+typedef struct luna_load_result {
+    uint64_t items;      /* in the table now */
+    uint32_t ignored;    /* lines that say nothing the table can hold */
+    uint32_t first_line; /* of the first of them */
+    char text[256];      /* why that was ignored, or what failed */
+} luna_load_result;
+
+typedef struct luna_load luna_load;
+/* Puts the content of a text, or of the file at path when that is not NULL, in the place of what
+ * the table holds. Readers see the old or the new one. Nothing is done when the text is the one in
+ * service, nor is a file read whose time, size and inode are. With q, which may wait, on a worker
+ * that runs, another thread does the work and q is parked: luna_load_code is LUNA_WAIT until q.wait
+ * says that it is done; a warm-up changes nothing. Without, it is done at once, which can take a
+ * second for a million names. Copies the text. NULL without memory. Ended by luna_load_end, at any
+ * time. */
+luna_load *luna_table_load(luna_table *t, luna_query *q, int format, const char *text, size_t len,
+                           const char *path);
+/* LUNA_WAIT; LUNA_OK: there is a new content; LUNA_NONE: it is as before; LUNA_E_SYSTEM: the file
+ * cannot be read, LUNA_E_SPACE: no memory, LUNA_E_FORMAT: no line of the text says anything; then
+ * the content is as before, and result (may be NULL) has a text. */
+int luna_load_code(luna_load *l, luna_load_result *result);
+void luna_load_end(luna_load *l);
+
+enum { LUNA_FIND_EXACT = 0, LUNA_FIND_UNDER = 1 };
+/* Looks a name up (kind LUNA_KEY_NAME or LUNA_KEY_QUESTION, as for dictionaries): only itself, or
+ * the nearest name that it is or is below. LUNA_OK, LUNA_NONE, or LUNA_E_SPACE as luna_dict_get.
+ * Takes no lock. */
+int luna_names_find(luna_table *t, int kind, const void *name, int how, luna_value *out);
+/* Looks up the longest prefix that holds an address. The same results. */
+int luna_networks_find(luna_table *t, const luna_addr *addr, luna_value *out);
+uint64_t luna_table_items(luna_table *t);
+uint64_t luna_table_bytes(luna_table *t);
 
 /* ---- specs (src/server/offline.c): the real core without sockets, threads and time
  * ------------------------------ */

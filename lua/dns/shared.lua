@@ -10,6 +10,7 @@ local bit = require "bit"
 local boundary = require "lunadns.boundary"
 local scope = require "lunadns.scope"
 local types = require "lunadns.options.types"
+local values = require "lunadns.values"
 
 local C = boundary.C
 local NULL = ffi.cast("void *", nil)
@@ -23,19 +24,10 @@ typedef struct { luna_dict *dict; luna_state *state; } luna_shared;
 local addr_t, name_t, query_t = ffi.typeof "luna_addr", ffi.typeof "luna_name", ffi.typeof "luna_query"
 local TEXT, NUMBER, ADDRESS = C.LUNA_KEY_TEXT, C.LUNA_KEY_NUMBER, C.LUNA_KEY_ADDRESS
 local NAME, QUESTION = C.LUNA_KEY_NAME, C.LUNA_KEY_QUESTION
+local value, result = values.value, values.result
 local V_NUMBER, V_BOOLEAN, V_TEXT = C.LUNA_VALUE_NUMBER, C.LUNA_VALUE_BOOLEAN, C.LUNA_VALUE_TEXT
 local SET, ADD, REPLACE = C.LUNA_PUT_SET, C.LUNA_PUT_ADD, C.LUNA_PUT_REPLACE
 local OK, NONE, NODATA, E_SPACE = C.LUNA_OK, C.LUNA_NONE, C.LUNA_NODATA, C.LUNA_E_SPACE
-
--- Results come here: one for all dictionaries of the state, and as large as the largest text so far.
-local value = ffi.new "luna_value"
-local room = ffi.new("uint8_t[?]", 4096)
-value.text, value.text_cap = room, 4096
-
-local function grow(size)
-  room = ffi.new("uint8_t[?]", size)
-  value.text, value.text_cap = room, size
-end
 
 ---@alias LunaKey string|number|ffi.cdata*
 
@@ -55,13 +47,6 @@ end
 local function bad_key(key)
   if type(key) == "string" then error(("dns.shared: a key of %d octets is longer than 1024"):format(#key), 3) end
   error("dns.shared: not a number cannot be a key", 3)
-end
-
-local function result()
-  local kind = value.type
-  if kind == V_NUMBER then return value.number end
-  if kind == V_TEXT then return ffi.string(room, value.text_len) end
-  return value.number ~= 0
 end
 
 local function seconds_of(ttl)
@@ -102,7 +87,7 @@ function methods:get(key)
   if code == OK then return result() end
   if code == NONE then return nil end
   while code == E_SPACE do
-    grow(value.text_len * 2)
+    values.grow()
     code = C.luna_dict_get(self.dict, self.state, kind, pointer, len, number, value)
   end
   if code == OK then return result() end
@@ -284,11 +269,12 @@ local function shared(name, options)
     error("dns.shared: expected a name that begins with a letter or digit", 2)
   end
   local config = config_of(name, options or {})
-  return scope.open("dict " .. name, function(state)
+  local object, err = scope.open("dict " .. name, function(state)
     local dict = C.luna_dict_open(name, config)
-    if dict == nil then error("dns.shared: out of memory", 0) end
+    if dict == nil then return nil, "dns.shared: out of memory" end
     return shared_t(dict, state), dict
   end, C.luna_dict_close)
+  return object or error(err, 2)
 end
 
 return shared

@@ -21,16 +21,18 @@ function scope.enter(state, closers) current = new(state, closers) end
 ---@return ffi.cdata* state luna_state of what is being set up, or was last
 function scope.state() return current.state end
 
---- The object of a key, opened once in a scope. open returns the object and its handle of the core.
+--- The object of a key, opened once in a scope. open returns the object and its handle of the core, or nil and why not.
 ---@param key string
----@param open fun(state: ffi.cdata*): any, ffi.cdata*
+---@param open fun(state: ffi.cdata*): any, ffi.cdata*|string
 ---@param close fun(handle: ffi.cdata*)
 ---@return any object
+---@return string? err
 function scope.open(key, open, close)
   local object = current.opened[key]
   if object then return object end
   local handle
   object, handle = open(current.state)
+  if not object then return nil, handle end
   local anchor = ffi.gc(handle, close)
   current.opened[key] = object
   current.anchors[#current.anchors + 1] = anchor

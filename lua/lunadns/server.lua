@@ -1,35 +1,10 @@
 --- What a plugin's setup and configure receive as `server`: its server block, metrics, log, background work.
-local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
+local duration = require "lunadns.options.duration"
+local metrics = require "lunadns.metrics"
 local C = boundary.C
 
-ffi.cdef [[
-typedef struct { luna_state *state; int slot; } luna_counter;
-typedef struct { luna_state *state; int slot; } luna_histogram;
-typedef struct { int slot; } luna_gauge;
-]]
-
-local counter = ffi.metatype("luna_counter", {
-  __index = {
-    inc = function(self)
-      local metrics = self.state.metrics
-      metrics[self.slot] = metrics[self.slot] + 1
-    end,
-    add = function(self, n)
-      local metrics = self.state.metrics
-      metrics[self.slot] = metrics[self.slot] + n
-    end,
-  },
-})
-local histogram = ffi.metatype("luna_histogram", {
-  __index = {
-    -- value in units of the declaration: nanoseconds for durations, octets for sizes.
-    observe = function(self, value) C.luna_observe(self.state.metrics, self.slot, value) end,
-  },
-})
-local gauge = ffi.metatype("luna_gauge", {
-  __index = { set = function(self, value) C.luna_gauge_set(self.slot, value) end },
-})
+local SHORTEST = 1e6 -- ns of a timer's period
 
 local LEVELS = { debug = 0, info = 1, warning = 2, error = 3 }
 
@@ -53,41 +28,31 @@ for k = 0, 15 do TIME_BUCKETS[k + 1] = 0.00025 * 2 ^ k end
 local Server = { time_buckets = TIME_BUCKETS }
 Server.__index = Server
 
-local function family(self, kind, name, help, labels, buckets, unit)
-  local full = name
-  if not (name:find "^coredns_" or name:find "^lunadns_") then full = ("coredns_%s_%s"):format(self.name, name) end
-  local names, values = {}, {}
-  for i, label in ipairs(labels or {}) do
-    names[i], values[i] = label[1], label[2] .. "\31"
-  end
-  local bounds = buckets and ffi.new("double[?]", #buckets, buckets)
-  local number = C.luna_metric(full, help or "", kind, table.concat(names, ","), bounds, buckets and #buckets or 0,
-    unit or 1)
-  if number < 0 then error(("metric %s: declared before with another kind, help or labels"):format(full), 3) end
-  local slot = C.luna_series(number, table.concat(values))
-  if slot < 0 then error(("metric %s: too many series"):format(full), 3) end
-  return slot
-end
-
---- A counter `coredns_PLUGIN_name` (a name that begins with coredns_ or lunadns_ is taken whole).
+--- A counter `coredns_PLUGIN_name` (a name that begins with coredns_ or lunadns_ is taken whole). A label is { name, value },
+--- or a name whose value each call gives: `c:inc(value)`, `c:add(n, value)`, at most three of them. Values that are given later
+--- must be few: beyond options.max series in the whole process (100) they are counted as "other", and the log says so once.
 ---@param name string
 ---@param help string
----@param labels? {[1]: string, [2]: string}[] label names and values
----@return ffi.cdata* counter with :inc() and :add(n)
-function Server:counter(name, help, labels)
-  return counter(self.state, family(self, C.LUNA_COUNTER, name, help, labels))
+---@param labels? (string|{[1]: string, [2]: string})[]
+---@param options? { max?: integer }
+---@return LunaCounter counter with :inc(...) and :add(n, ...)
+function Server:counter(name, help, labels, options)
+  return metrics.counter(self, name, help, labels, options)
 end
 
---- A gauge for the whole process.
----@return ffi.cdata* gauge with :set(value)
-function Server:gauge(name, help, labels)
-  return gauge(family(self, C.LUNA_GAUGE, name, help, labels))
+--- A gauge for the whole process. Labels as of a counter.
+---@return LunaGauge gauge with :set(value, ...), :add(n, ...), :inc(...) and :dec(...)
+function Server:gauge(name, help, labels, options)
+  return metrics.gauge(self, name, help, labels, options)
 end
 
---- A histogram; buckets in what is shown, observations in what is fed: unit 1e-9 feeds nanoseconds and shows seconds.
----@return ffi.cdata* histogram with :observe(value)
-function Server:histogram(name, help, labels, buckets, unit)
-  return histogram(self.state, family(self, C.LUNA_HISTOGRAM, name, help, labels, buckets, unit))
+--- A histogram; buckets in what is shown, observations in what is fed: unit 1e-9 feeds nanoseconds and shows seconds. Labels as
+--- of a counter.
+---@param buckets number[] upper bounds, rising
+---@param unit? number 1 unless given
+---@return LunaHistogram histogram with :observe(value, ...)
+function Server:histogram(name, help, labels, buckets, unit, options)
+  return metrics.histogram(self, name, help, labels, buckets, unit, options)
 end
 
 --- Writes one line "[LEVEL] plugin/NAME: text".
@@ -132,21 +97,65 @@ function Server:spawn(fn, q)
   return self.spawner(fn, q, nil, site and site.number)
 end
 
---- Calls fn every so many seconds on the first worker, for all workers. fn may wait; it is not entered again
---- meanwhile.
----@param seconds number
----@param fn fun(q: ffi.cdata*)
-function Server:every(seconds, fn)
-  if self.role ~= "worker" or self.state.worker_index ~= 0 then return end
+---@class LunaTimerOptions
+---@field once? boolean on one worker for all; without it, on every worker
+---@field now? boolean the first call at once, when the generation begins to serve; without it, after the first period
+---@field jitter? number|string a random time up to this is added to each period
+
+---@class LunaTimer
+---@field stop fun(self: LunaTimer) no further call
+
+local TIMER_OPTIONS = { once = true, now = true, jitter = true }
+
+local function seconds_of(what, given)
+  local number, why = given, nil
+  if type(given) == "string" then number, why = duration.parse(given) end
+  if type(number) ~= "number" or number ~= number or number < 0 then
+    error(("server:every: %s: '%s' %s"):format(what, tostring(given), why or "is not a number of seconds"), 3)
+  end
+  return number * 1e9
+end
+
+--- Calls fn again and again, from when the generation begins to serve until the next one takes over. fn may wait; it is not
+--- entered again meanwhile, and what it missed is left out. An error in it is logged, with the plugin and the line, and the
+--- next call comes all the same.
+---@param period number|string seconds, or a duration such as "5m"
+---@param fn fun(q: ffi.cdata*) q is a query of the timer's own
+---@param options? LunaTimerOptions
+---@return LunaTimer
+function Server:every(period, fn, options)
+  options = options or {}
+  for key in pairs(options) do
+    if not TIMER_OPTIONS[key] then error(("server:every: unknown option '%s'"):format(tostring(key)), 2) end
+  end
+  if type(fn) ~= "function" then error(("server:every: expected a function, found a %s"):format(type(fn)), 2) end
+  local ns, jitter = seconds_of("period", period), seconds_of("jitter", options.jitter or 0)
+  if ns < SHORTEST then error(("server:every: period: '%s' is shorter than a millisecond"):format(tostring(period)), 2) end
+  local timer = { stopped = false, stop = function(own) own.stopped = true end }
+  if self.role ~= "worker" or options.once and self.state.worker_index ~= 0 then return timer end
+  local state = self.state
   local wait = require("lunadns.runner").wait
+
+  local function pause() return ns + (jitter > 0 and jitter * C.luna_random_below(1000000) / 1e6 or 0) end
+
   self:spawn(function(q)
+    local due = tonumber(state.now) + (options.now and 0 or pause())
+    local first = options.now
     while true do
-      C.luna_query_sleep(q, seconds * 1e9)
-      if wait(q) < 0 then return end
+      if not first then
+        -- Never nothing: a call that takes longer than its period must not keep the worker.
+        C.luna_query_sleep(q, math.max(due - tonumber(state.now), SHORTEST))
+        if wait(q) < 0 then return end
+      end
+      first = false
+      if timer.stopped or C.luna_state_current(state) == 0 then return end
+      C.luna_reply_clear(q)
       local ok, err = pcall(fn, q)
       if not ok then self:log("error", "timer: %s", tostring(err)) end
+      due = math.max(due + pause(), tonumber(state.now))
     end
   end)
+  return timer
 end
 
 return Server

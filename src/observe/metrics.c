@@ -139,6 +139,21 @@ void luna_gauge_set(int series, double value)
     __atomic_store_n(&gauge_set[series], 1, __ATOMIC_RELEASE);
 }
 
+void luna_gauge_add(int series, double n)
+{
+    if (series <= 0 || series >= LUNA_METRIC_SLOTS)
+        return;
+    uint64_t old = __atomic_load_n(&gauge[series], __ATOMIC_RELAXED), bits;
+    do {
+        double value;
+        memcpy(&value, &old, sizeof value);
+        value += n;
+        memcpy(&bits, &value, sizeof bits);
+    } while (!__atomic_compare_exchange_n(&gauge[series], &old, bits, true, __ATOMIC_RELAXED,
+                                          __ATOMIC_RELAXED));
+    __atomic_store_n(&gauge_set[series], 1, __ATOMIC_RELEASE);
+}
+
 void luna_counter_add(int series, uint64_t n)
 {
     if (series > 0 && series < LUNA_METRIC_SLOTS)

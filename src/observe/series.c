@@ -124,6 +124,32 @@ int luna_series_add(luna_metric_family *f, const char *key, int at)
 
 int luna_series(int number, const char *values)
 {
+    return luna_series_within(number, values, LUNA_METRIC_SLOTS);
+}
+
+int luna_series_at(int number, int index, char *values, size_t cap)
+{
+    pthread_rwlock_rdlock(&luna_metrics_lock);
+    const luna_metric_family *f = luna_metrics_family(number);
+    int slot = f == NULL ? LUNA_E_FORMAT : index < 0 || index >= f->nseries ? 0 : LUNA_E_SPACE;
+    if (slot == LUNA_E_SPACE && strlen(f->series[index]->key) < cap) {
+        /* Back into the order of the declaration. */
+        const char *value[LUNA_METRIC_LABELS_MAX] = {0}, *key = f->series[index]->key;
+        for (int i = 0; i < f->nlabels; i++) {
+            value[f->by_name[i]] = key;
+            key = strchr(key, '\x1f') + 1;
+        }
+        for (int i = 0; i < f->nlabels; i++)
+            values = luna_text_copy(values, value[i], strcspn(value[i], "\x1f") + 1);
+        *values = 0;
+        slot = f->series[index]->slot;
+    }
+    pthread_rwlock_unlock(&luna_metrics_lock);
+    return slot;
+}
+
+int luna_series_within(int number, const char *values, int max)
+{
     char key[(LUNA_LABEL_VALUE_MAX + 1) * LUNA_METRIC_LABELS_MAX + 1];
     bool tell = false;
     static bool told;
@@ -138,9 +164,12 @@ int luna_series(int number, const char *values)
         return slot;
     pthread_rwlock_wrlock(&luna_metrics_lock);
     slot = find_series(f, key, &at); /* another thread may have been faster */
-    if (slot < 0)
+    bool full = slot < 0 && f->nseries >= max;
+    if (full)
+        slot = LUNA_E_SPACE;
+    else if (slot < 0)
         slot = luna_series_add(f, key, at);
-    if (slot == LUNA_E_SPACE && !told)
+    if (slot == LUNA_E_SPACE && !full && !told)
         tell = told = true;
     pthread_rwlock_unlock(&luna_metrics_lock);
     if (tell) {

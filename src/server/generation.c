@@ -183,6 +183,13 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
     __atomic_sub_fetch(&g->open_seats, 1, __ATOMIC_ACQ_REL);
 }
 
+int luna_state_current(const luna_state *s)
+{
+    const luna_seat *seat =
+        (const luna_seat *)(const void *)((const char *)s - offsetof(luna_seat, state));
+    return seat->current;
+}
+
 void luna_generation_close_listeners(luna_generation *g)
 {
     for (unsigned i = 0; i < g->nlisteners; i++)

@@ -19,21 +19,32 @@ static void figures(shared_object *o, shared_figures *out)
     }
 }
 
-/* The tables are freed at once: nobody reads any more. A table whose grace period has not ended is
- * freed by its callback, which writes into its shard; it is waited for. */
+static bool is_resizing(dict_shard *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool resizing = s->resizing;
+    pthread_mutex_unlock(&s->lock);
+    return resizing;
+}
+
+/* The callback that ends a resize writes to its shard. */
+static void wait_for_resize(dict_shard *s)
+{
+    bool online = rcu_read_ongoing();
+    shared_leave(online);
+    while (is_resizing(s))
+        synchronize_rcu();
+    if (online)
+        rcu_thread_online();
+}
+
+/* The tables are freed at once: nobody reads any more. */
 static void destroy(shared_object *o)
 {
     dict_shared *d = container(o, dict_shared, object);
     for (int i = 0; i < DICT_SHARDS; i++) {
         dict_shard *s = &d->shard[i];
-        if (__atomic_load_n(&s->resizing, __ATOMIC_ACQUIRE)) {
-            bool online = rcu_read_ongoing();
-            shared_leave(online);
-            while (__atomic_load_n(&s->resizing, __ATOMIC_ACQUIRE))
-                synchronize_rcu();
-            if (online)
-                rcu_thread_online();
-        }
+        wait_for_resize(s);
         for (dict_entry *e = s->oldest, *next; e; e = next) {
             next = e->newer;
             free(e);

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_BUCKETS = 16, SWEEP = 2 };
+enum { FIRST_BUCKETS = 64, SWEEP = 2 };
 
 static void free_entry(struct rcu_head *head)
 {
@@ -126,14 +126,6 @@ static void sweep(dict_shard *s, uint64_t now)
     }
 }
 
-static void resized(struct rcu_head *head)
-{
-    dict_table *t = container(head, dict_table, rcu);
-    AFTER_GRACE();
-    __atomic_store_n(&t->shard->resizing, false, __ATOMIC_RELEASE);
-    free(t);
-}
-
 static dict_table *table_new(dict_shard *s, uint64_t buckets, unsigned way)
 {
     dict_table *t = calloc(1, sizeof *t + buckets * sizeof t->bucket[0]);
@@ -151,14 +143,20 @@ bool dict_table_first(dict_shard *s)
     return s->table != NULL;
 }
 
-/* Twice the buckets. Without memory, or soon after the last time, it goes on with those it has: the
- * links that the table before used may still be walked. */
+static void resized(struct rcu_head *head);
+
+/* As many buckets as entries, and twice. Without memory, or before a grace period has ended since
+ * the last time, it goes on with those it has: the links that the table before used may still be
+ * walked. */
 static void grow(dict_shard *s)
 {
     dict_table *old = s->table;
-    if (__atomic_load_n(&s->resizing, __ATOMIC_ACQUIRE))
+    if (s->entries <= old->mask || __atomic_load_n(&s->resizing, __ATOMIC_ACQUIRE))
         return;
-    dict_table *t = table_new(s, (old->mask + 1) * 2, !old->way);
+    uint64_t buckets = (old->mask + 1) * 2;
+    while (buckets < s->entries)
+        buckets *= 2;
+    dict_table *t = table_new(s, buckets, !old->way);
     if (!t)
         return;
     for (dict_entry *e = s->oldest; e; e = e->newer) {
@@ -169,6 +167,19 @@ static void grow(dict_shard *s)
     __atomic_store_n(&s->resizing, true, __ATOMIC_RELAXED);
     __atomic_store_n(&s->table, t, __ATOMIC_RELEASE);
     shared_free_later(&old->rcu, resized);
+}
+
+/* Many may have come meanwhile, and none may come again. */
+static void resized(struct rcu_head *head)
+{
+    dict_table *t = container(head, dict_table, rcu);
+    dict_shard *s = t->shard;
+    AFTER_GRACE();
+    free(t);
+    pthread_mutex_lock(&s->lock);
+    __atomic_store_n(&s->resizing, false, __ATOMIC_RELEASE);
+    grow(s);
+    pthread_mutex_unlock(&s->lock);
 }
 
 void dict_insert(dict_shard *s, dict_entry *e, dict_entry *old, uint64_t bound, uint64_t now)
@@ -188,6 +199,5 @@ void dict_insert(dict_shard *s, dict_entry *e, dict_entry *old, uint64_t bound, 
         dict_remove(s, old);
     sweep(s, now);
     dict_make_room(s, e, bound, now);
-    if (s->entries > s->table->mask)
-        grow(s);
+    grow(s);
 }

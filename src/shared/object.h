@@ -27,7 +27,7 @@ extern char luna_shared_grace;
 
 #define container(p, type, field) ((type *)(void *)((char *)(p)-offsetof(type, field)))
 
-enum { OBJECT_DICT = 1, OBJECT_TABLE = 2 };
+enum { OBJECT_DICT = 1, OBJECT_TABLE = 2 /* + LUNA_TABLE_ */ };
 
 typedef struct shared_figures {
     uint64_t bytes, items, evictions;
@@ -48,6 +48,8 @@ typedef struct shared_object {
 /* The object of this kind and name, with one reference more; what make(size) fills in when there is
  * none yet. NULL without memory. Allocates, takes a lock. */
 shared_object *shared_open(int kind, const char *name, size_t size, bool (*make)(shared_object *o));
+/* One reference more to an object that is open. */
+void shared_reopen(shared_object *o);
 /* One reference less. */
 void shared_close(shared_object *o);
 /* fn(head) runs once nobody reads any more what was reachable till now. */

@@ -105,6 +105,13 @@ shared_object *shared_open(int kind, const char *name, size_t size, bool (*make)
     return o;
 }
 
+void shared_reopen(shared_object *o)
+{
+    pthread_mutex_lock(&lock);
+    o->references++;
+    pthread_mutex_unlock(&lock);
+}
+
 void shared_close(shared_object *o)
 {
     pthread_mutex_lock(&lock);

@@ -108,7 +108,7 @@ function weights.open(file, reload, server)
         err = use(text)
         if err then server:log("error", "%s", err) end
       end
-    end)
+    end, { once = true })
   end
   return handle
 end
