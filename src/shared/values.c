@@ -99,11 +99,12 @@ static bool is_number(const char *text, size_t len, double *out)
 {
     char copy[32];
     char *end;
-    if (len == 0 || len >= sizeof copy || strspn(text, "+-.0123456789eE") < len ||
-        strcspn(text, "0123456789") >= len)
+    if (len == 0 || len >= sizeof copy)
         return false;
-    memcpy(copy, text, len);
+    memcpy(copy, text, len); /* a text does not end with a NUL */
     copy[len] = 0;
+    if (strspn(copy, "+-.0123456789eE") < len || strcspn(copy, "0123456789") >= len)
+        return false;
     *out = strtod(copy, &end);
     return *end == 0;
 }
