@@ -1,4 +1,3 @@
--- luacheck: globals probe
 -- What setup receives as `server`: timers and metrics.
 local t = require "dns.test"
 
@@ -6,14 +5,15 @@ local directory = os.tmpname()
 os.remove(directory)
 
 -- The plugin's code and the spec share this table: a spec runs the worker's state in its own.
-_G.probe = {}
+local probe = {}
+package.loaded["lunadns.probe"] = probe
 
 --- A server of one plugin whose setup is this text.
 local function serve(setup_text)
   local f = assert(io.open(directory .. "/probe.lua", "w"))
   f:write(([[
 local dns = require "dns"
-local probe = probe
+local probe = require "lunadns.probe"
 return dns.plugin { name = "probe", setup = function(conf, next, server)
 %s
 return function(q) return 0 end
@@ -28,7 +28,7 @@ describe("server", function()
   teardown(function()
     t.close_all()
     os.execute("rm -r " .. directory)
-    _G.probe = nil
+    package.loaded["lunadns.probe"] = nil
   end)
   before_each(function() for key in pairs(probe) do probe[key] = nil end end)
 
