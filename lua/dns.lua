@@ -3,8 +3,12 @@ local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local exchange = require "dns.exchange"
 local http = require "dns.http"
+local numbers = require "lunadns.numbers"
 local plugin = require "lunadns.plugin"
+local records = require "lunadns.records"
 local resolve = require "dns.resolve"
+local rewriting = require "lunadns.query.rewriting"
+local scratch = require "lunadns.query.scratch"
 local socket = require "dns.socket"
 local tasks = require "dns.tasks"
 require "lunadns.query"
@@ -18,6 +22,7 @@ local dns = {
   AXFR = 252, ANY = 255, IN = 1, CH = 3,
   -- What a name leads to in a table that was read from a response policy zone; a text is local data.
   RPZ_NXDOMAIN = 1, RPZ_NODATA = 2, RPZ_PASSTHRU = 3, RPZ_DROP = 4, RPZ_TCP_ONLY = 5,
+  UDP = C.LUNA_UDP, TCP = C.LUNA_TCP, TLS = C.LUNA_TLS, INTERNAL = C.LUNA_INTERNAL,
 }
 
 dns.plugin = plugin.define
@@ -31,6 +36,16 @@ dns.exchange = exchange.exchange
 dns.tcp, dns.udp, dns.unix = socket.tcp, socket.udp, socket.unix
 dns.http = { get = http.get, request = http.request }
 dns.sleep, dns.all, dns.spawn = tasks.sleep, tasks.all, tasks.spawn
+
+-- What setup prepares for the methods of q, see lua/lunadns/query/.
+dns.records, dns.soa = records.new, records.soa
+dns.rewrite = rewriting.rule
+dns.tag, dns.number = scratch.tag, scratch.number
+
+--- The number of a record type, for tables by q.qtype. Raises for what is none.
+---@param text DnsType
+---@return integer
+function dns.type(text) return (numbers.type(text)) end
 
 --- A name to compare with. Raises when the text is no name.
 ---@param text string

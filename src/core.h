@@ -96,6 +96,8 @@ typedef struct luna_query {
     uint64_t received; /* when it was read */
     uint8_t name[256]; /* the question name, lower case */
     uint8_t label[128]; /* offset in name of each label; label[labels] is the root */
+    uint8_t asked[544]; /* for the core: the questions before luna_query_rewrite, the latest last */
+    char ede_text[128]; /* text beside ede_code, ede_len octets of UTF-8 */
 
     luna_addr client;
     luna_addr local; /* the address that was asked */
@@ -109,16 +111,23 @@ typedef struct luna_query {
     uint32_t reply_len; /* 0 = no plugin has written one */
     uint32_t reply_cap;
 
-    int32_t wait;     /* the result of the last wait */
-    uint32_t index;   /* of this slot in the slab, from 0; constant */
-    uint32_t serial;  /* changes each time the slot is given to another query */
-    int32_t author;   /* number of the plugin instance that wrote the reply, -1 = the server */
-    uint16_t ede;     /* extended DNS error to add + 1 (RFC 8914), 0 = none */
-    uint16_t skip;    /* number of the plugin instance that this query leaves out, 0 = none */
-    uint8_t dropped;  /* 1 = no reply is sent */
-    uint8_t waited;   /* 1 = its runner has yielded with it */
-    uint8_t state;    /* for the core */
-    uint64_t user[4]; /* scratch numbers for plugins of this chain, zero at the start */
+    int32_t wait;      /* the result of the last wait */
+    uint32_t index;    /* of this slot in the slab, from 0; constant */
+    uint32_t serial;   /* changes each time the slot is given to another query */
+    int32_t author;    /* number of the plugin instance that wrote the reply, -1 = the server */
+    uint16_t ede_code; /* extended DNS error to add + 1 (RFC 8914), 0 = none */
+    uint16_t skip;     /* number of the plugin instance that this query leaves out, 0 = none */
+    uint8_t ede_len;
+    uint8_t subnet_scope; /* client subnet's scope prefix in the reply + 1, 0 = no such option */
+    uint8_t dropped;      /* 1 = no reply is sent */
+    uint8_t waited;       /* 1 = its runner has yielded with it */
+    uint8_t state;        /* for the core */
+    uint8_t has_data;     /* 1 = Lua keeps a table for it */
+    int32_t runner; /* number of the runner that serves it, 0 = none: methods called from elsewhere
+                       raise; -1 = of luna_query_new, not given to a runner yet */
+    uint16_t asked_len; /* for the core */
+    uint32_t tags[2];   /* bits that plugins of this chain have set, zero at the start */
+    double user[8];     /* numbers that plugins of this chain have set, zero at the start */
     luna_worker *worker;
     luna_generation *generation;
     void *core[6]; /* for the core: connection, exchange, flight ... */
@@ -274,6 +283,104 @@ int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, 
 /* The reply in dig's presentation format (for tests, the log, debug). Allocates (ldns). Returns the
  * length. */
 int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_len);
+
+/* ---- the question rewritten (src/dns/rewrite.c)
+ * --------------------------------------------------------------- */
+
+/* Whose names luna_query_restore turns back: owners, and names in RDATA. */
+enum { LUNA_RESTORE_OWNERS = 1, LUNA_RESTORE_DATA = 2 };
+/* Asks something else from here on: the packet, name, hash, labels and type of q change. The new
+ * name is the first keep octets (whole labels) of the present one and then to; to NULL = the same
+ * name; qtype 0 = the same type. A reply written before is dropped. May be done again on top;
+ * luna_query_restore takes the latest one back. restore tells whose names in the reply are turned
+ * back with it. Returns 0; LUNA_E_FORMAT: the name would pass 255 octets, or other records of the
+ * packet do not parse; LUNA_E_SPACE: too many rewrites on top of each other (two always fit), or no
+ * buffer. After an error q is as before. */
+int luna_query_rewrite(luna_query *q, const luna_name *to, uint32_t keep, int qtype, int restore);
+/* Takes the latest rewrite back: q asks what it asked before it, in the client's letter case. So
+ * does its reply; names in it that are the rewritten one or below it become the question's again as
+ * luna_query_rewrite said; with keep octets the part that replaced the rest does so. Returns 0;
+ * LUNA_NONE when nothing was rewritten; LUNA_E_SPACE when the reply passes 65,535 octets: SERVFAIL
+ * stands in its place. luna_query_finish does this for what is left. */
+int luna_query_restore(luna_query *q);
+
+/* ---- EDNS of the query (src/dns/edns.c), RFC 6891, RFC 7871, RFC 8914
+ * ------------------------------------------ */
+
+/* Where the data of the query's first EDNS option with this code is in luna_query.packet; its
+ * length is in the two octets before it. 0 = no such option. */
+int luna_query_option(const luna_query *q, unsigned code);
+
+/* A client subnet, RFC 7871 6. */
+typedef struct luna_subnet {
+    luna_addr addr;  /* bits after source are zero; port 0 */
+    uint32_t source; /* SOURCE PREFIX-LENGTH; 0 = the client does not want its address told */
+    uint32_t pad;
+} luna_subnet;
+
+/* Reads the client subnet of the query. Returns 0, LUNA_NONE when there is none, LUNA_E_FORMAT when
+ * it is not well-formed (RFC 7871 7.1.2: the reply should be FORMERR). */
+int luna_query_subnet(const luna_query *q, luna_subnet *out);
+/* The reply tells for which part of the client subnet it is: scope bits. Does nothing when the
+ * query has none. */
+void luna_query_subnet_scope(luna_query *q, unsigned scope);
+/* The reply tells an extended error; text (len octets of UTF-8, may be none) is cut at 128 octets.
+ */
+void luna_query_ede(luna_query *q, unsigned code, const char *text, size_t len);
+
+/* ---- records made before the query (src/dns/records.c)
+ * -------------------------------------------------------- */
+
+typedef struct luna_records luna_records;
+
+/* Reads records in presentation format, one a line, of every type that ldns knows: "@ 60 IN A
+ * 192.0.2.1". Owners: @ and relative names are of origin, or, when that is NULL, of the question
+ * they will answer; names in the data are of origin, and must be absolute without one. ttl is that
+ * of lines without one. Allocates. NULL with a text in err. Freed by luna_records_free. */
+luna_records *luna_records_parse(const char *text, const luna_name *origin, uint32_t ttl, char *err,
+                                 size_t err_len);
+void luna_records_free(luna_records *r);
+int luna_records_count(const luna_records *r);
+/* Adds them to a section of the reply (begun as by luna_reply_add). answering: only those of the
+ * question's type, and CNAME; all for ANY. A relative owner that would pass 255 octets is left out.
+ * Returns how many were added, or LUNA_E_SPACE. */
+int luna_reply_records(luna_query *q, int section, const luna_records *r, int answering);
+
+/* ---- a reply changed on its way out (src/dns/change.c)
+ * -------------------------------------------------------- */
+
+/* A record of the reply, as luna_reply_next steps through them. It begins as luna_rr does. */
+typedef struct luna_record {
+    uint16_t owner, rdata, end; /* offsets, 0 before the first step */
+    uint16_t type;
+    uint16_t qclass;
+    uint8_t section;
+    uint8_t pad;
+    uint32_t ttl;
+    uint32_t left;     /* records of its section that come after it */
+    int32_t wanted;    /* the section to step through, 0 = all */
+    luna_query *query; /* whose reply it is of */
+} luna_record;
+
+/* Steps to the next record of the wanted section but OPT, or to the first when end is 0. Between
+ * the steps of one walk the reply may change in TTLs and addresses only. Returns 1, or 0 at the
+ * end. */
+int luna_reply_next(luna_query *q, luna_record *r);
+/* Sets the TTL of each record but OPT in a section (0 = all) to at least min and at most max. */
+void luna_reply_limit_ttl(luna_query *q, int section, uint32_t min, uint32_t max);
+/* The least TTL of the records but OPT in a section (0 = all), 0xffffffff without any. */
+uint32_t luna_reply_min_ttl(const luna_query *q, int section);
+/* Removes the records of this type (0 = any but OPT) from a section (0 = all). Returns how many
+ * went. */
+int luna_reply_remove(luna_query *q, int section, unsigned type);
+/* Makes the reply these records of luna_reply_read, each in its rr.section, in this order within
+ * one; what is not listed is gone. Returns 0, LUNA_E_FORMAT, LUNA_E_SPACE: then it is as before. */
+int luna_reply_arrange(luna_query *q, const luna_rr *list, int n);
+/* Writes to in the place of from into A or AAAA records; both of one family. Returns how often. */
+int luna_reply_replace_address(luna_query *q, const luna_addr *from, const luna_addr *to);
+/* Presentation format of one record of the reply, its fields parted by tabs. Allocates (ldns).
+ * Returns the length, or a negative code. In src/dns/text.c. */
+int luna_record_text(const luna_query *q, const luna_record *r, char *out, size_t out_len);
 
 /* ---- queries of the server's own (src/server/slab.c)
  * ----------------------------------------------------------- */

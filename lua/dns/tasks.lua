@@ -59,7 +59,7 @@ function tasks.all(functions, opts)
   for key, fn in pairs(functions) do
     local q = strand.slot(own)
     if q then
-      local job = { fn = call, work = fn, q = q }
+      local job = { fn = call, work = fn, q = q, number = own.number } -- own's query is theirs meanwhile
       keys[job] = key
       strand.start(own, group, job, own.depth)
     else

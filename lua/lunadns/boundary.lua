@@ -30,6 +30,24 @@ boundary.C = C
 local sizes = ffi.sizeof "luna_query" * 2 ^ 32 + ffi.sizeof "luna_state"
 assert(tonumber(C.luna_abi()) == sizes, "core.h of Lua and of the core differ: build both from one tree")
 
+local registry = debug.getregistry()
+
+--- Gives a type of the core its methods. A type keeps its metatable as long as the Lua state lives, while busted loads modules
+--- anew for each file of specs: then the methods in it are replaced.
+---@param ctype string
+---@param methods table<string, function>
+function boundary.methods(ctype, methods)
+  local key = "lunadns." .. ctype
+  local kept = registry[key]
+  if not kept then
+    kept = {}
+    registry[key] = kept
+    ffi.metatype(ctype, { __index = kept })
+  end
+  for name in pairs(kept) do kept[name] = nil end
+  for name, method in pairs(methods) do kept[name] = method end
+end
+
 --- A name for comparisons, from presentation format.
 ---@param text string
 ---@return ffi.cdata*|nil name luna_name

@@ -3,6 +3,8 @@
 --- yield, with that query inside, and another runner goes on with the batch. There is no coroutine per query.
 local boundary = require "lunadns.boundary"
 local bit = require "bit"
+local scratch = require "lunadns.query.scratch"
+local serving = require "lunadns.query.serving"
 local set_parameters = require("jit.opt").start
 local util = require "jit.util"
 local C = boundary.C
@@ -29,6 +31,8 @@ local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail a
 ---@field setup LunaSetup|false it runs a plugin's setup (lunadns/setup.lua)
 ---@field driver LunaRunner
 ---@field co thread
+---@field index integer of the runner, from 1
+---@field number integer under which it serves queries (luna_query.runner): index, or that of who waits for its task
 
 local running = false ---@type LunaStrand|false
 
@@ -40,7 +44,7 @@ function runner.wait(q)
   strand.on = q
   q.waited = 1
   yield(q)
-  running = strand
+  running, serving.runner = strand, strand.number
   return q.wait
 end
 
@@ -56,7 +60,8 @@ function runner.running() return running end
 ---@field closers fun()[] run when the state is closed
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
 ---@field start fun(fn: fun(q: ffi.cdata*|false, what: any), q: ffi.cdata*|false, hook: string, what: any, depth?: integer,
---- setup?: LunaSetup) runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn is
+--- setup?: LunaSetup, number?: integer) runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn
+--- is; number: fn may use the query that is served under it
 ---@field parked fun(): integer
 ---@field cool fun() after all compiled code was flushed
 
@@ -71,8 +76,8 @@ function runner.new(state, chains, contain)
   local parked = {} -- slot index -> coroutine
   local refs = {} -- slot index -> the query's pointer, boxed once
   local pool, idle, waiting = {}, 0, 0
-  local cursor, limit = 0, 0
-  local task, task_q, task_hook, task_what, task_depth, task_setup
+  local cursor, limit, runners = 0, 0, 0
+  local task, task_q, task_hook, task_what, task_depth, task_setup, task_number
   local self = { state = state, chains = chains, contain = contain, closers = {} }
 
   local trace = contain.trace
@@ -85,6 +90,11 @@ function runner.new(state, chains, contain)
     return 2
   end
 
+  local function finish(q, rcode)
+    if q.has_data ~= 0 then scratch.forget(q) end
+    C.luna_query_finish(q, rcode)
+  end
+
   -- One pcall around all of a runner's queries, and one loop: compiled code cannot return through a pcall that it did not enter,
   -- and gives up where a loop holds another.
   local function work(own)
@@ -92,16 +102,23 @@ function runner.new(state, chains, contain)
       if task then
         local fn, what = task, task_what
         own.q, own.task, own.hook, own.depth, own.setup = task_q, true, task_hook, task_depth, task_setup
-        if task_q then state.serving = task_q.index + 1 end
+        own.number = task_number or own.index
+        serving.runner = own.number
+        if task_q then
+          state.serving = task_q.index + 1
+          task_q.runner = own.number
+        end
         task, task_q, task_what = nil, nil, nil
         fn(own.q, what)
-        own.q, own.task, own.depth, own.setup = false, false, 0, false
+        if own.q and own.q.has_data ~= 0 then scratch.forget(own.q) end
+        own.q, own.task, own.depth, own.setup, own.number = false, false, 0, false, own.index
         yield() -- who started it goes on
         running = own
       elseif own.again then
         local q = own.again
         own.q, own.again = q, false
-        C.luna_query_finish(q, (chains[q.block](q)))
+        q.runner = own.number
+        finish(q, (chains[q.block](q)))
       elseif cursor < limit then
         local index = state.batch[cursor]
         local q = refs[index]
@@ -113,7 +130,8 @@ function runner.new(state, chains, contain)
         cursor = cursor + 1
         own.q = q
         state.serving = index + 1
-        C.luna_query_finish(q, (chains[q.block](q)))
+        q.runner, serving.runner = own.number, own.number
+        finish(q, (chains[q.block](q)))
         -- What was compiled from the wait on ends well here.
         if q.waited ~= 0 then
           yield()
@@ -132,31 +150,34 @@ function runner.new(state, chains, contain)
   while opcode(work, loop_at) < LOOP or opcode(work, loop_at) > LOOP + 2 do loop_at = loop_at + 1 end
 
   local function serve()
+    runners = runners + 1
     ---@type LunaStrand
     local own = { q = false, task = false, hook = false, again = false, on = false, depth = 0, setup = false, driver = self,
-      co = co_running() }
+      co = co_running(), index = runners, number = runners }
     while true do
       running = own
       local _, err = xpcall(work, trace, own) -- returns by an error only
       -- Not a handler's: the runtime itself, out of memory.
       if not own.q and not own.task then error(tostring(err), 0) end
+      serving.runner = own.number
       local rcode = fail(own, err)
       if own.task then
-        own.q, own.task, own.depth, own.setup = false, false, 0, false
+        own.q, own.task, own.depth, own.setup, own.number = false, false, 0, false, own.index
         yield()
       elseif not rcode then
+        if own.q.has_data ~= 0 then scratch.forget(own.q) end
         own.again = own.q
       else
-        C.luna_query_finish(own.q, rcode)
+        finish(own.q, rcode)
       end
       own.q = false
     end
   end
 
   local function drive(co)
-    local before, serving = running, state.serving
+    local before, slot, number = running, state.serving, serving.runner
     local ok, q = resume(co)
-    running, state.serving = before, serving
+    running, state.serving, serving.runner = before, slot, number
     if not ok then error(q, 0) end
     if q then
       parked[q.index] = co
@@ -224,12 +245,12 @@ function runner.new(state, chains, contain)
       drive(take())
       if cursor < limit then drive_rest() end
     end
-    state.serving = 0
+    state.serving, serving.runner = 0, 0
   end
 
-  function self.start(fn, q, hook, what, depth, setup)
+  function self.start(fn, q, hook, what, depth, setup, number)
     task, task_q, task_hook, task_what = fn, q, hook, what
-    task_depth, task_setup = depth or 0, setup or false
+    task_depth, task_setup, task_number = depth or 0, setup or false, number
     drive(take())
   end
 

@@ -80,6 +80,7 @@ end
 
 ---@class LunaJob
 ---@field fn fun(q: ffi.cdata*, job: LunaJob): any, any
+---@field number? integer under which it may use another's query, see LunaStrand
 ---@field q ffi.cdata* its slot; freed by who waits, or by itself when nobody does any more
 ---@field group LunaGroup
 ---@field done boolean
@@ -116,7 +117,7 @@ function strand.start(own, group, job, depth)
   job.group, job.done, job.abandoned = group, false, false
   group.left = group.left + 1
   group.jobs[#group.jobs + 1] = job
-  own.driver.start(run, job.q, own.hook or "handler", job, depth)
+  own.driver.start(run, job.q, own.hook or "handler", job, depth, false, job.number)
 end
 
 --- Waits until all of the group have ended. Those that have not when the time is over are cancelled: what they wait for

@@ -124,7 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(luna_message_read(q->reply, q->reply_len, before, RECORDS) == (q->edns ? 1 : 0));
     } else if (code == LUNA_READ_OK) {
         MUST(luna_name_hash(q->name, q->name_len) == q->hash);
-        q->ede = how & 4 ? 23 : 0;
+        q->ede_code = how & 4 ? 23 : 0;
         check_reply(q, data + 1, (uint32_t)size - 1);
     }
     spec_free(q);

@@ -28,6 +28,14 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
     return LUNA_OK;
 }
 
+int luna_packet_reserve(luna_query *q, uint32_t need)
+{
+    q->packet = realloc(q->packet, need > q->packet_len ? need : q->packet_len);
+    if (!q->packet)
+        abort();
+    return LUNA_OK;
+}
+
 uint32_t luna_random_below(uint32_t n)
 {
     spec_seed ^= spec_seed << 13;

@@ -106,10 +106,10 @@ static void adds_an_extended_error_once(void **state)
     const spec_opt opt = {1232, 0, 0, NULL, 0};
     luna_query *q = spec_query(LUNA_UDP, "example.org", 1, &opt);
     luna_reply_start(q, 2);
-    q->ede = 1; /* code 0 */
+    q->ede_code = 1; /* code 0 */
     fit(q);
     assert_memory_equal(q->reply + q->reply_len - 17, "\0\0\51\4\320\0\0\0\0\0\6\0\17\0\2\0\0", 17);
-    q->ede = 24; /* another: added to the first */
+    q->ede_code = 24; /* another: added to the first */
     fit(q);
     assert_memory_equal(q->reply + q->reply_len - 6, "\0\17\0\2\0\27", 6);
     assert_int_equal(records(q), 1);
@@ -117,7 +117,7 @@ static void adds_an_extended_error_once(void **state)
     spec_free(q);
     q = spec_query(LUNA_UDP, "example.org", 1, NULL); /* without OPT there is no place for it */
     luna_reply_start(q, 2);
-    q->ede = 1;
+    q->ede_code = 1;
     fit(q);
     assert_int_equal(q->reply_len, q->packet_len);
     spec_free(q);
@@ -357,7 +357,7 @@ static void leaves_out_options_without_room(void **state)
     static uint8_t padding[2004] = {0, 12, 7, 208};
     const spec_opt opt = {512, 0, 0, padding, sizeof padding};
     luna_query *q = spec_query(LUNA_UDP, "example.org", 1, &opt);
-    q->ede = 4;
+    q->ede_code = 4;
     add_addresses(q, LUNA_ANSWER, 3);
     fit(q);
     assert_int_equal(records(q), 4);

@@ -7,6 +7,7 @@ enum {
         1480, /* larger datagrams are compressed, in the hope that they need no fragments */
     FRAGMENT_V6 = 1220,
     OPTIONS_MAX = 4096, /* options beyond are left out */
+    OPTION_SUBNET = 8,
     OPTION_EDE = 15,
 };
 
@@ -49,9 +50,22 @@ static int is_echoed(unsigned code)
     return code == 3 || (code >= 9 && code <= 12);
 }
 
-/* Adds options; all of an upstream's, or those of the client that are echoed. Returns 1 when one of
- * them is the extended error with this code. */
-static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, unsigned error)
+/* The client's subnet with the scope that a plugin has set, RFC 7871 7.2.1. */
+static void opt_add_subnet(luna_opt *o, const luna_query *q)
+{
+    int at = luna_query_option(q, OPTION_SUBNET);
+    uint32_t before = o->len, n = at ? luna_get16(q->packet + at - 2) : 0;
+    if (n < 4)
+        return;
+    opt_add(o, OPTION_SUBNET, q->packet + at, n);
+    if (o->len > before)
+        o->octets[before + 7] = (uint8_t)(q->subnet_scope - 1);
+}
+
+/* Adds options; all of an upstream's (but the subnet when a plugin has set it), or those of the
+ * client that are echoed. Returns 1 when one of them is the extended error with this code. */
+static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, int subnet,
+                    unsigned error)
 {
     uint32_t at = 0;
     int found = 0;
@@ -59,7 +73,7 @@ static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, un
         uint32_t code = luna_get16(options + at), size = luna_get16(options + at + 2);
         if (n - at - 4 < size)
             break;
-        if (all || is_echoed(code))
+        if ((all && !(subnet && code == OPTION_SUBNET)) || is_echoed(code))
             opt_add(o, code, options + at + 4, size);
         if (all && code == OPTION_EDE && size >= 2 && luna_get16(options + at + 4) == error)
             found = 1;
@@ -72,19 +86,23 @@ static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, un
  * for header and question are left out. */
 static void make_opt(luna_opt *o, const luna_query *q, const luna_rr *rr, uint32_t limit)
 {
-    unsigned error = q->ede ? q->ede - 1u : 0x10000u;
+    unsigned error = q->ede_code ? q->ede_code - 1u : 0x10000u;
     int told = 0;
     uint32_t question = LUNA_HEADER + (q->name_len ? q->name_len + 4u : 0);
     o->cap = limit - question > sizeof o->octets ? sizeof o->octets : limit - question;
     opt_begin(o, q, rr ? q->reply[rr->rdata - 6] : 0);
     if (rr)
-        told = opt_copy(o, q->reply + rr->rdata, (uint32_t)(rr->end - rr->rdata), 1, error);
+        told = opt_copy(o, q->reply + rr->rdata, (uint32_t)(rr->end - rr->rdata), 1,
+                        q->subnet_scope, error);
     else if (q->opt_len > 0)
-        opt_copy(o, q->packet + q->opt_at + 11, q->opt_len, 0, error);
-    if (q->ede && !told) {
-        uint8_t code[2];
-        luna_put16(code, error);
-        opt_add(o, OPTION_EDE, code, 2);
+        opt_copy(o, q->packet + q->opt_at + 11, q->opt_len, 0, 0, error);
+    if (q->subnet_scope)
+        opt_add_subnet(o, q);
+    if (q->ede_code && !told) {
+        uint8_t data[2 + sizeof q->ede_text];
+        luna_put16(data, error);
+        memcpy(data + 2, q->ede_text, q->ede_len);
+        opt_add(o, OPTION_EDE, data, 2u + q->ede_len);
     }
     luna_put16(o->octets + 9, o->len - 11);
 }
@@ -203,7 +221,7 @@ void luna_reply_fit(luna_query *q)
     if (!(q->state & LUNA_HOLDS_OPT)) {
         if (!q->edns && q->reply_len <= bound)
             return;
-        if (q->edns && (q->opt_len | q->ede) == 0 && q->reply_len + 11 <= bound &&
+        if (q->edns && (q->opt_len | q->ede_code) == 0 && q->reply_len + 11 <= bound &&
             q->reply_len + 11 <= q->reply_cap) {
             uint8_t opt[11] = {0, 0, LUNA_TYPE_OPT, 0, 0, 0, 0, 0, 0, 0, 0};
             luna_put16(opt + 3, q->opt_size);

@@ -91,8 +91,23 @@ static int put_name(luna_packer *p, const uint8_t *wire, uint32_t n, int compres
     return LUNA_OK;
 }
 
+/* Puts to in the place of from when the name is from or below it. Returns the new length; a name
+ * that would be too long stays. */
+static uint32_t rename_wire(const luna_rename *r, uint8_t *wire, uint32_t n)
+{
+    uint32_t at = 0;
+    while (n - at > r->from_len)
+        at += wire[at] + 1u;
+    if (n - at != r->from_len || !luna_lower_equal(wire + at, r->from, r->from_len) ||
+        at + r->to_len > LUNA_NAME_MAX)
+        return n;
+    memcpy(wire + at, r->to, r->to_len);
+    return at + r->to_len;
+}
+
 /* Copies the name at an offset of the message read; end gets the offset after it. */
-static int copy_name(luna_packer *p, uint32_t at, uint32_t len, int compress, uint32_t *end)
+static int copy_name(luna_packer *p, uint32_t at, uint32_t len, int compress, int renamed,
+                     uint32_t *end)
 {
     uint8_t wire[256];
     if (p->same_question && compress && p->from[at] == 0xc0 && p->from[at + 1] == LUNA_HEADER) {
@@ -100,7 +115,11 @@ static int copy_name(luna_packer *p, uint32_t at, uint32_t len, int compress, ui
         return put_octets(p, p->from + at, 2);
     }
     uint32_t n = luna_name_expand(p->from, len, at, wire, end);
-    return n == 0 ? LUNA_E_FORMAT : put_name(p, wire, n, compress);
+    if (n == 0)
+        return LUNA_E_FORMAT;
+    if (renamed)
+        n = rename_wire(p->rename, wire, n);
+    return put_name(p, wire, n, compress);
 }
 
 int luna_pack_begin(luna_packer *p, const uint8_t *from, uint32_t from_len, uint8_t *out,
@@ -112,6 +131,7 @@ int luna_pack_begin(luna_packer *p, const uint8_t *from, uint32_t from_len, uint
     p->out = out;
     p->len = p->used = 0;
     p->cap = cap;
+    p->rename = NULL;
     p->same_question = 0;
     memset(p->slots, 0, sizeof p->slots);
     if (luna_cursor_begin(&c, from, from_len) != LUNA_OK)
@@ -131,7 +151,7 @@ int luna_pack_begin(luna_packer *p, const uint8_t *from, uint32_t from_len, uint
     }
     uint32_t at = LUNA_HEADER, questions = luna_get16(from + 4);
     for (uint32_t i = 0; i < questions; i++) {
-        int code = copy_name(p, at, from_len, i > 0, &at);
+        int code = copy_name(p, at, from_len, i > 0, 0, &at);
         if (code == LUNA_OK)
             code = put_octets(p, from + at, 4);
         if (code != LUNA_OK)
@@ -153,8 +173,9 @@ static int put_rdata(luna_packer *p, const luna_rr *rr)
             return LUNA_E_FORMAT;
         int code = put_octets(p, p->from + at, before);
         at += before;
+        int renamed = p->rename && p->rename->data;
         for (unsigned i = 0; code == LUNA_OK && i < layout->names; i++)
-            code = copy_name(p, at, rr->end, layout->compress, &at);
+            code = copy_name(p, at, rr->end, layout->compress, renamed, &at);
         if (code != LUNA_OK)
             return code;
     }
@@ -164,7 +185,7 @@ static int put_rdata(luna_packer *p, const luna_rr *rr)
 int luna_pack_record(luna_packer *p, const luna_rr *rr)
 {
     uint32_t start = p->len, end;
-    int code = copy_name(p, rr->owner, p->from_len, 1, &end);
+    int code = copy_name(p, rr->owner, p->from_len, 1, p->rename && p->rename->owners, &end);
     if (code == LUNA_OK)
         code = put_octets(p, p->from + rr->rdata - 10, 10);
     uint32_t rdata = p->len;

@@ -2,6 +2,25 @@
  * RFC 6891 6.1, RFC 1996 3.7, RFC 1995 3. */
 #include "wire.h"
 
+/* The labels are known; the rest follows from them. */
+static inline void set_name(luna_query *q, const uint8_t *wire, uint32_t n, uint32_t labels)
+{
+    luna_lower_copy(q->name, wire, n);
+    q->name_len = (uint8_t)n;
+    q->labels = (uint8_t)labels;
+    uint64_t h = LUNA_HASH_ROOT;
+    for (uint32_t i = labels; i-- > 0;)
+        h = luna_label_hash(h, q->name + q->label[i] + 1, q->name[q->label[i]]);
+    q->hash = h;
+}
+
+void luna_query_set_name(luna_query *q, const uint8_t *wire, uint32_t n)
+{
+    uint32_t labels;
+    if (luna_labels(wire, n, q->label, &labels) > 0)
+        set_name(q, wire, n, labels);
+}
+
 /* Reads the question into q. Returns the offset after it, or 0. */
 static uint32_t read_question(luna_query *q)
 {
@@ -11,13 +30,7 @@ static uint32_t read_question(luna_query *q)
     uint32_t at = LUNA_HEADER + n;
     if (n == 0 || q->packet_len - at < 4)
         return 0;
-    luna_lower_copy(q->name, p + LUNA_HEADER, n);
-    q->name_len = (uint8_t)n;
-    q->labels = (uint8_t)labels;
-    uint64_t h = LUNA_HASH_ROOT;
-    for (uint32_t i = labels; i-- > 0;)
-        h = luna_label_hash(h, q->name + q->label[i] + 1, q->name[q->label[i]]);
-    q->hash = h;
+    set_name(q, p + LUNA_HEADER, n, labels);
     q->qtype = luna_get16(p + at);
     q->qclass = luna_get16(p + at + 2);
     return at + 4;

@@ -23,9 +23,8 @@ static int is_blank(char c)
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* Parses every line into list. Returns 0 or LUNA_E_FORMAT, LUNA_E_SPACE. */
-static int parse_lines(const char *text, ldns_rdf *origin, ldns_rr_list *list, char *err,
-                       size_t err_len)
+int luna_text_records(const char *text, ldns_rdf *origin, uint32_t ttl, ldns_rr_list *list,
+                      char *err, size_t err_len)
 {
     int code = LUNA_OK;
     for (int number = 1; *text && code == LUNA_OK; number++) {
@@ -40,8 +39,7 @@ static int parse_lines(const char *text, ldns_rdf *origin, ldns_rr_list *list, c
             text_line line = {strndup(text, len), len, number};
             if (!line.text)
                 return LUNA_E_SPACE;
-            ldns_status status =
-                ldns_rr_new_frm_str(&rr, line.text, LDNS_DEFAULT_TTL, origin, NULL);
+            ldns_status status = ldns_rr_new_frm_str(&rr, line.text, ttl, origin, NULL);
             if (status != LDNS_STATUS_OK) {
                 say(err, err_len, &line, ldns_get_errorstr_by_id(status));
                 code = LUNA_E_FORMAT;
@@ -84,7 +82,7 @@ int luna_reply_text(luna_query *q, int section, const char *text, char *err, siz
     if (err && err_len > 0)
         err[0] = 0;
     if (origin && list)
-        code = parse_lines(text, origin, list, err, err_len);
+        code = luna_text_records(text, origin, LDNS_DEFAULT_TTL, list, err, err_len);
     for (size_t i = 0; code == LUNA_OK && i < ldns_rr_list_rr_count(list); i++) {
         code = add_record(q, section, ldns_rr_list_rr(list, i));
         count++;
@@ -141,4 +139,33 @@ int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, 
     }
     free(text);
     return code;
+}
+
+int luna_record_text(const luna_query *q, const luna_record *r, char *out, size_t out_len)
+{
+    luna_packer p;
+    luna_rr rr;
+    ldns_pkt *packet = NULL;
+    uint8_t *scratch = luna_pack_scratch();
+    if (out_len == 0)
+        return LUNA_E_SPACE;
+    out[0] = 0;
+    memcpy(&rr, r, sizeof rr);
+    rr.section = LUNA_ANSWER;
+    if (rr.end > q->reply_len || rr.rdata > rr.end || rr.rdata < rr.owner + 11 ||
+        luna_pack_begin(&p, q->reply, q->reply_len, scratch, LUNA_MESSAGE_MAX, NULL) != LUNA_OK ||
+        luna_pack_record(&p, &rr) != LUNA_OK ||
+        ldns_wire2pkt(&packet, scratch, p.len) != LDNS_STATUS_OK)
+        return LUNA_E_FORMAT;
+    char *text = ldns_rr2str(ldns_rr_list_rr(ldns_pkt_answer(packet), 0));
+    ldns_pkt_free(packet);
+    if (!text)
+        return LUNA_E_SPACE;
+    size_t n = strcspn(text, "\n");
+    if (n >= out_len)
+        n = out_len - 1;
+    memcpy(out, text, n);
+    out[n] = 0;
+    free(text);
+    return (int)n;
 }

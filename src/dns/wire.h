@@ -159,6 +159,9 @@ static inline uint32_t luna_labels(const uint8_t *name, uint32_t len, uint8_t *l
     return at + 1;
 }
 
+/* Makes a name (n octets of wire, checked) the question name of q: name, labels and hash. */
+void luna_query_set_name(luna_query *q, const uint8_t *wire, uint32_t n);
+
 /* ---- records of a message (message.c) */
 
 typedef struct luna_cursor {
@@ -200,12 +203,30 @@ int luna_rdata_check_plain(const uint8_t *rdata, uint32_t n, unsigned type);
 /* Octets of the RDATA of a checked record with its names written out. */
 uint32_t luna_rdata_size(const uint8_t *message, const luna_rr *rr);
 
+/* ---- presentation format (text.c) */
+
+/* Reads records, one a line, into list (an ldns_rr_list); names are of origin (an ldns_rdf), ttl is
+ * that of lines without one. Allocates. Returns 0; LUNA_E_FORMAT with a text in err, LUNA_E_SPACE.
+ */
+struct ldns_struct_rdf;
+struct ldns_struct_rr_list;
+int luna_text_records(const char *text, struct ldns_struct_rdf *origin, uint32_t ttl,
+                      struct ldns_struct_rr_list *list, char *err, size_t err_len);
+
 /* ---- writing a message anew (pack.c) */
 
 enum { LUNA_PACK_SLOTS = 2048 };
 
+/* Names at or below one are written as if they were of another. Both end with the root. */
+typedef struct luna_rename {
+    const uint8_t *from, *to; /* from in lower case */
+    uint32_t from_len, to_len;
+    int owners, data; /* which names */
+} luna_rename;
+
 /* A message being written: its records come from another one, its names are compressed. */
 typedef struct luna_packer {
+    const luna_rename *rename; /* NULL = none; set after luna_pack_begin */
     const uint8_t *from;
     uint32_t from_len;
     uint8_t *out;

@@ -125,6 +125,9 @@ void luna_query_finish(luna_query *q, int rcode)
         return;
     if (q->core[LUNA_CORE_FLIGHT])
         luna_flight_release(q);
+    q->runner = 0;
+    while (q->asked_len) /* an error has left them */
+        luna_query_restore(q);
     if (!q->reply_len)
         luna_reply_start(q, rcode);
     if (!q->dropped)

@@ -104,10 +104,14 @@ static void end_waits(luna_slot *slot)
 void luna_query_again(luna_query *q)
 {
     end_waits(luna_slot_of(q));
+    while (q->asked_len)
+        luna_query_restore(q);
     luna_reply_clear(q);
     q->author = -1;
-    q->ede = 0;
+    q->ede_code = 0;
+    q->subnet_scope = 0;
     q->dropped = 0;
+    memset(q->tags, 0, sizeof q->tags);
     memset(q->user, 0, sizeof q->user);
 }
 
@@ -127,6 +131,7 @@ void luna_slot_release(luna_slot *slot)
         slot->packet_spill = slot->reply_spill = NULL;
     }
     slot->use = SLOT_FREE;
+    q->runner = 0;
     q->serial++;
     q->generation = NULL;
     slot->next = w->slab->free;
@@ -147,6 +152,21 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
     memcpy(slot->reply_spill, q->reply, q->reply_len);
     q->reply = slot->reply_spill;
     q->reply_cap = 65535;
+    return LUNA_OK;
+}
+
+int luna_packet_reserve(luna_query *q, uint32_t need)
+{
+    luna_slot *slot = luna_slot_of(q);
+    if (need <= (slot->packet_spill ? 65535 : SLOT_PACKET))
+        return LUNA_OK;
+    if (need > 65535 || slot->packet_spill)
+        return LUNA_E_SPACE;
+    slot->packet_spill = spill(q->worker->slab);
+    if (!slot->packet_spill)
+        return LUNA_E_SPACE;
+    memcpy(slot->packet_spill, q->packet, q->packet_len);
+    q->packet = slot->packet_spill;
     return LUNA_OK;
 }
 
@@ -181,6 +201,7 @@ luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len
     }
     q->packet_len = (uint32_t)(p - q->packet);
     q->transport = LUNA_INTERNAL;
+    q->runner = -1;
     slot->use = SLOT_OWN;
     if (luna_query_read(q) != LUNA_READ_OK) {
         luna_slot_release(slot);
@@ -199,6 +220,7 @@ luna_query *luna_query_copy(luna_state *s, const luna_query *from)
     memcpy(q->packet, from->packet, from->packet_len);
     q->packet_len = from->packet_len;
     q->transport = LUNA_INTERNAL;
+    q->runner = -1;
     slot->use = SLOT_OWN;
     if (luna_query_read(q) != LUNA_READ_OK) {
         luna_slot_release(slot);
@@ -207,6 +229,8 @@ luna_query *luna_query_copy(luna_state *s, const luna_query *from)
     q->client = from->client;
     q->local = from->local;
     q->block = from->block;
+    memcpy(q->tags, from->tags, sizeof q->tags);
+    memcpy(q->user, from->user, sizeof q->user);
     q->generation = s->generation;
     return q;
 }
