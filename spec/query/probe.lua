@@ -1,4 +1,5 @@
 --- For specs of the query API: a server whose chain has one handler of the spec's own.
+local dns = require "dns"
 local t = require "dns.test"
 
 local directory = os.tmpname()
@@ -10,7 +11,7 @@ local dns = require "dns"
 return dns.plugin {
   name = "probe", many = "chain", any_class = true,
   options = { { "which", type = "int", default = 1 } },
-  setup = function(conf, next, server) return package.loaded["spec.probe"][conf.which](next, server) end,
+  setup = function(conf, next, server) return dns.spec_handlers[conf.which](next, server) end,
 }
 ]]
 file:close()
@@ -23,7 +24,7 @@ local probe = {}
 ---@return DnsTestServer
 function probe.server(handlers, rest)
   if type(handlers) == "function" then handlers = { handlers } end
-  package.loaded["spec.probe"] = handlers
+  dns.spec_handlers = handlers
   local lines = {}
   for i = 1, #handlers do lines[i] = " probe " .. i end
   local s = t.server(". {\n" .. table.concat(lines, "\n") .. "\n" .. (rest or " forward . 192.0.2.53\n") .. "}",

@@ -101,7 +101,7 @@ static void keeps_what_stands_before_a_zone(void **state)
     assert_int_equal(rewrite(q, "svc.test.", 6, 0, 3), 0);
     asks(q, "a.www.svc.test.", 1);
     assert_memory_equal(q->packet + 12, "\1A\3Www\3svc\4test", 16); /* the client's letters */
-    assert_int_equal(rewrite(q, "z.", 5, 0, 3), LUNA_E_FORMAT);    /* within a label */
+    assert_int_equal(rewrite(q, "z.", 5, 0, 3), LUNA_E_FORMAT);     /* within a label */
     asks(q, "a.www.svc.test.", 1);
     spec_free(q);
 }
@@ -212,7 +212,6 @@ static void leaves_a_name_that_would_be_too_long(void **state)
     snprintf(asked, sizeof asked, "%s.%s.%s.%s", label, label, label, label);
     q = spec_query(LUNA_UDP, asked, 1, NULL);
     assert_int_equal(luna_query_rewrite(q, &far, q->label[4], 0, 3), 0); /* 244 + 8 */
-    q->asked_len = q->asked_len;
     assert_int_equal(luna_query_rewrite(q, &far, q->label[6], 0, 3), LUNA_E_FORMAT);
     spec_free(q);
 }
@@ -267,12 +266,9 @@ static void writes_packets_with_records_anew(void **state)
     (void)state;
     static const uint8_t packet[] =
         "\0\1\0\0\0\1\0\0\0\1\0\1\7Example\3org\0\0\xfb\0\1"
-        "\xc0\14\0\6\0\1\0\0\0\0\0\x1c\2ns\xc0\14\1h\xc0\14\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\5"
+        "\xc0\14\0\6\0\1\0\0\0\0\0\x1d\2ns\xc0\14\1h\xc0\14\0\0\0\1\0\0\0\2\0\0\0\3\0\0\0\4\0\0\0\5"
         "\0\0\51\4\xd0\0\0\0\0\0\0";
     luna_query *q = spec_packet(LUNA_TCP, packet, sizeof packet - 1);
-    q->packet[45 - 2 + 0] = q->packet[45 - 2 + 0];
-    /* RDLENGTH: ns + pointer 5, h + pointer 4, five numbers 20 */
-    q->packet[40] = 29;
     assert_int_equal(luna_query_read(q), LUNA_READ_OK);
     assert_int_equal(rewrite(q, "b.test.", 0, 0, 3), 0);
     asks(q, "b.test.", 251);

@@ -145,6 +145,7 @@ static int move_question(luna_query *q, uint32_t n)
     memmove(o + q->name_len + 4, q->reply + after, q->reply_len - after);
     memcpy(o, asked_name(q), q->name_len);
     luna_put16(o + q->name_len, q->qtype);
+    luna_put16(o + q->name_len + 2, q->qclass);
     q->reply_len = len;
     return LUNA_OK;
 }
