@@ -111,6 +111,65 @@ static void check_reply(luna_query *q, const uint8_t *message, uint32_t len)
     }
 }
 
+static void same_question(const luna_query *q)
+{
+    luna_query *again = spec_packet(q->transport, q->packet, q->packet_len);
+    MUST(luna_query_read(again) == LUNA_READ_OK);
+    MUST(again->hash == q->hash && again->qtype == q->qtype && again->opt_at == q->opt_at);
+    MUST(again->edns == q->edns && again->do_bit == q->do_bit);
+    spec_free(again);
+    if (q->reply_len == 0)
+        return;
+    MUST(luna_message_read(q->reply, q->reply_len, after, RECORDS) >= 0);
+    MUST(q->reply_len >= 16u + q->name_len &&
+         memcmp(q->reply + 12, q->packet + 12, q->name_len) == 0);
+}
+
+/* The question is rewritten, once or twice, the message answers it, the question is restored. */
+static void check_rewrite(luna_query *q, const uint8_t *message, uint32_t len, uint8_t how)
+{
+    static const char *const names[] = {"b.test.", "some.name.that.is.long.example.", "."};
+    luna_name to;
+    MUST(luna_name_parse(names[how % 3], strlen(names[how % 3]), &to) == 0);
+    uint64_t hash = q->hash;
+    uint16_t qtype = q->qtype;
+    int restore = how >> 2 & 3, times = 0;
+    for (int i = 0; i < 2; i++)
+        if (luna_query_rewrite(q, &to, how & 16 ? q->label[q->labels / 2] : 0, how & 32 ? 28 : 0,
+                               restore) == 0) {
+            times++;
+            same_question(q);
+        }
+    luna_reply_set(q, message, len);
+    for (; times > 0; times--) {
+        luna_query_restore(q);
+        same_question(q);
+    }
+    MUST(q->hash == hash && q->qtype == qtype && luna_query_restore(q) == LUNA_NONE);
+}
+
+/* What changes single records leaves a whole message. */
+static void check_change(luna_query *q, const uint8_t *message, uint32_t len)
+{
+    luna_record r = {0};
+    luna_subnet subnet;
+    luna_query_subnet(q, &subnet);
+    luna_query_subnet_scope(q, 24);
+    luna_query_ede(q, 15, "text", 4);
+    if (luna_reply_set(q, message, len) != 0)
+        return;
+    int n = 0, all = luna_reply_read(q, before, RECORDS), opts = q->state >> 7;
+    while (luna_reply_next(q, &r))
+        n++;
+    MUST(n == all - opts);
+    int gone = luna_reply_remove(q, LUNA_ANSWER, all > 0 ? before[0].type : 1);
+    MUST(gone < 0 || luna_reply_read(q, after, RECORDS) == all - gone);
+    luna_reply_fit(q);
+    MUST(luna_message_read(q->reply, q->reply_len, after, RECORDS) >= 0);
+    luna_reply_limit_ttl(q, 0, 5, data_ttl(message, len)); /* a name may lie in a TTL */
+    luna_reply_fit(q);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const uint16_t types[] = {1, 5, 15, 252};
@@ -126,6 +185,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         MUST(luna_name_hash(q->name, q->name_len) == q->hash);
         q->ede_code = how & 4 ? 23 : 0;
         check_reply(q, data + 1, (uint32_t)size - 1);
+        check_rewrite(q, data + 1, (uint32_t)size - 1, how);
     }
     spec_free(q);
 
@@ -134,6 +194,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     luna_query *other = spec_query(1 + (how >> 3 & 1), "www.Example.org", types[how >> 4 & 3],
                                    how & 64 ? &opt : NULL);
     check_reply(other, data + 1, (uint32_t)size - 1);
+    check_rewrite(other, data + 1, (uint32_t)size - 1, how);
+    check_change(other, data + 1, (uint32_t)size - 1);
     spec_free(other);
     uint8_t name[256];
     uint32_t end;
