@@ -1,0 +1,111 @@
+local dns = require "dns"
+local probe = require "spec.query.probe"
+
+local STALE = "check_spec.lua:%d+: q is not the query that is served here"
+
+describe("a query that is not the caller's", function()
+  it("raises in what was spawned", function()
+    local at_once, later, own
+    local s = probe.server(function(_, server)
+      return function(q)
+        server:spawn(function(mine)
+          at_once = { pcall(function() q:name_text() end) }
+          own = mine:name_text()
+          mine:delay(1)
+          later = { pcall(function() q:under "test." end) }
+        end)
+        assert.equal("a.test.", q:name_text()) -- still its own
+        return q:refuse()
+      end
+    end)
+    assert.rcode("REFUSED", s:query "a.test. A")
+    s:advance(1)
+    assert.is_false(at_once[1])
+    assert.matches(STALE, at_once[2])
+    assert.is_false(later[1])
+    assert.equal(".", own)
+  end)
+  it("raises when it was kept beyond its answer", function()
+    local kept, err
+    local s = probe.server(function()
+      return function(q)
+        if kept then err = select(2, pcall(function() kept:client_text() end)) end
+        kept = q
+        if q:under "hold.test." then q:delay(5) end
+        return q:refuse()
+      end
+    end)
+    local held = s:send "hold.test. A" -- its slot stays in use
+    s:query "b.test. A"
+    assert.matches(STALE, err)
+    err = nil
+    local other = s:send "hold.test. A"
+    s:query "c.test. A" -- kept is being answered by another handler
+    assert.matches(STALE, err)
+    s:advance(5)
+    s:finish(held)
+    s:finish(other)
+  end)
+  it("raises for its records and for every method", function()
+    local kept, record
+    local methods, failures = require("lunadns.query").methods, {}
+    local s = probe.server(function()
+      return function(q)
+        if kept then
+          failures.record = select(2, pcall(function() record:text() end))
+          for name, method in pairs(methods) do failures[name] = select(2, pcall(method, kept, 1, 1, 1, 1, 1)) end
+          return q:refuse()
+        end
+        kept = q
+        q:add("answer", "@ 60 A 192.0.2.1")
+        for own in q:records() do record = own end
+        q:delay(5)
+        return 0
+      end
+    end)
+    local held = s:send "a.test. A"
+    assert.rcode("REFUSED", s:query "b.test. A")
+    for name in pairs(methods) do assert.matches("q is not the query that is served here", failures[name], 1, true) end
+    assert.matches(STALE, failures.record)
+    s:advance(5)
+    assert.rcode("NOERROR", s:finish(held))
+  end)
+  it("does not raise after a wait, on the way out, in a timer", function()
+    local ticks = 0
+    local s = probe.server(function(next, server)
+      server:every(1, function(q)
+        assert.equal(".", q:name_text())
+        q:delay(0.1)
+        assert.equal("NS", q:type_text())
+        ticks = ticks + 1
+      end)
+      return function(q)
+        q:delay(0.25)
+        assert.equal("a.test.", q:name_text())
+        local rcode, err = next(q)
+        q:set_ttl(7)
+        return rcode, err
+      end
+    end)
+    s:upstream { default = "a.test. 60 IN A 192.0.2.1" }
+    assert.answer("a.test. 7 IN A 192.0.2.1", s:query "a.test. A")
+    s:advance(3)
+    assert.is_true(ticks >= 2)
+  end)
+  it("is told for a slot of the server's own by who made it", function()
+    local ffi = require "ffi"
+    local s = probe.server(function(_, server)
+      local name = dns.name "own.test."
+      return function(q)
+        local own = ffi.C.luna_query_new(server.state, name.wire, name.len, 1, 1, 0, 0)
+        assert.equal("own.test.", own:name_text())
+        ffi.C.luna_query_free(own)
+        assert.is_false((pcall(own.name_text, own)))
+        return q:refuse()
+      end
+    end)
+    assert.rcode("REFUSED", s:query "a.test. A")
+  end)
+end)
+
+teardown(probe.done)
