@@ -357,7 +357,8 @@ typedef struct luna_record {
     uint8_t section;
     uint8_t pad;
     uint32_t ttl;
-    uint32_t left;     /* records of its section that come after it */
+    uint16_t left;     /* records of its section that come after it */
+    uint16_t index;    /* of this step, from 0 */
     int32_t wanted;    /* the section to step through, 0 = all */
     luna_query *query; /* whose reply it is of */
 } luna_record;
@@ -373,6 +374,12 @@ uint32_t luna_reply_min_ttl(const luna_query *q, int section);
 /* Removes the records of this type (0 = any but OPT) from a section (0 = all). Returns how many
  * went. */
 int luna_reply_remove(luna_query *q, int section, unsigned type);
+/* The same for the n records that the steps through a section (0 = all) came upon: those whose mark
+ * is not 0 are removed. */
+int luna_reply_remove_marked(luna_query *q, int section, const uint8_t *marks, int n);
+/* Puts those n records in the order of their keys, lowest first, each in its section; those with
+ * the same key stay in their order. Returns as luna_reply_arrange. */
+int luna_reply_sort(luna_query *q, int section, const double *keys, int n);
 /* Makes the reply these records of luna_reply_read, each in its rr.section, in this order within
  * one; what is not listed is gone. Returns 0, LUNA_E_FORMAT, LUNA_E_SPACE: then it is as before. */
 int luna_reply_arrange(luna_query *q, const luna_rr *list, int n);

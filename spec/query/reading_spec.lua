@@ -76,7 +76,7 @@ describe("who asks", function()
   end)
   it("is looked for in a set of networks", function()
     local asked
-    local set = { has = function(_, addr)
+    local set = { match = function(_, addr)
       asked = addr.port
       return addr.family == 4
     end }

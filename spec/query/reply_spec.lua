@@ -66,6 +66,44 @@ describe("records of a reply", function()
       return last
     end))
   end)
+  it("are given to a function, until it returns true", function()
+    local out = seen(function(q)
+      local list = {}
+      local function inner(record) list[#list + 1] = record:data_text() end
+      q:each(function(record)
+        list[#list + 1] = record.ttl
+        if record.section == dns.AUTHORITY then q:each(inner, "additional") end
+        return record.type == dns.AAAA
+      end)
+      q:each(function(record)
+        list[#list + 1] = record:owner_text()
+        return true
+      end, "answer")
+      return table.concat(list, " ")
+    end)
+    assert.equal("60 30 90 45 10 192.0.2.1 2001:db8::1 300 300 a.test.", out)
+  end)
+  it("may be many", function()
+    local lines = {}
+    for i = 1, 200 do lines[i] = ("a.test. %d IN A 192.0.2.%d"):format(i, i) end
+    local sum, count = 0, 0
+    local s = probe.server(function(next)
+      return function(q)
+        local rcode, err = next(q)
+        q:each(function(record)
+          sum, count = sum + record.ttl, count + 1
+        end)
+        assert(q:remove(function(record) return record.ttl % 3 ~= 0 end) == 134)
+        q:sort(function(record) return -record.ttl end)
+        return rcode, err
+      end
+    end)
+    s:upstream { default = table.concat(lines, "\n") }
+    local r = s:query("a.test. A", { transport = "tcp" })
+    assert.same({ 20100, 200, 66 }, { sum, count, #r.answer })
+    assert.equal("a.test. 198 IN A 192.0.2.198", r.answer[1])
+    assert.equal("a.test. 3 IN A 192.0.2.3", r.answer[66])
+  end)
   it("get another TTL or address", function()
     local r = changed(function(q)
       for record in q:records() do
@@ -75,7 +113,9 @@ describe("records of a reply", function()
     end, "a.test. 2 IN A 192.0.2.1\na.test. 3 IN AAAA ::1")
     assert.answer("a.test. 33554434 IN A 203.0.113.9\na.test. 50331651 IN AAAA ::1", r)
     local err = seen(function(q)
-      for record in q:records() do return select(2, pcall(function() record:set_address "::1" end)) end
+      local why
+      for record in q:records() do why = why or select(2, pcall(function() record:set_address "::1" end)) end
+      return why
     end)
     assert.matches("of the record's family", err)
   end)
@@ -201,6 +241,10 @@ describe("changing a reply", function()
     local function unwanted(record) return record:is "TXT" and record.ttl == 5 end
     local function key(record) return -record.ttl end
     local from, to = dns.addr "192.0.2.1", dns.addr "192.0.2.9"
+    local function change(record)
+      if record:is "A" then record:set_ttl(7) end
+      if record:address() then record:set_address(to) end
+    end
     local s = probe.server {
       function(next)
         return function(q)
@@ -213,10 +257,7 @@ describe("changing a reply", function()
             q:set_flag("aa", false)
             q:remove "TXT"
           elseif q:is "AAAA" then
-            for record in q:records "answer" do
-              if record:is "A" then record:set_ttl(7) end
-              if record:address() then record:set_address(to) end
-            end
+            q:each(change, "answer")
           elseif q:is "MX" then
             q:remove(unwanted)
           else

@@ -127,6 +127,51 @@ static void arranges(void **state)
     spec_free(q);
 }
 
+static void removes_what_is_marked(void **state)
+{
+    (void)state;
+    luna_query *q = replied();
+    static const uint8_t second[] = {0, 1, 0, 1, 0};
+    assert_int_equal(luna_reply_remove_marked(q, 0, second, 5), 2);
+    assert_string_equal(brief(q), "1:5/60 1:1/90 3:1/300 ");
+    assert_int_equal(luna_reply_remove_marked(q, LUNA_ADDITIONAL, second + 1, 1), 1);
+    assert_string_equal(brief(q), "1:5/60 1:1/90 ");
+    assert_int_equal(luna_reply_remove_marked(q, 0, second + 1, 0), 0); /* fewer than there are */
+    assert_int_equal(luna_reply_read(q, rr, 64), 3);                    /* with OPT */
+    spec_free(q);
+}
+
+static void sorts(void **state)
+{
+    (void)state;
+    luna_query *q = replied();
+    static const double down[] = {3, 2, 1, 0, -1};
+    assert_int_equal(luna_reply_sort(q, 0, down, 5), 0);
+    assert_string_equal(brief(q), "1:1/90 1:1/30 1:5/60 2:2/10 3:1/300 ");
+    assert_int_equal(rr[5].type, 41); /* OPT stays the last */
+    static const double same[] = {1, 1, 1}, odd[] = {0.0 / 0.0, 2, 1};
+    assert_int_equal(luna_reply_sort(q, LUNA_ANSWER, same, 3), 0);
+    assert_string_equal(brief(q), "1:1/90 1:1/30 1:5/60 2:2/10 3:1/300 ");
+    assert_int_equal(luna_reply_sort(q, LUNA_ANSWER, odd, 3), 0); /* no number is the last */
+    assert_string_equal(brief(q), "1:5/60 1:1/30 1:1/90 2:2/10 3:1/300 ");
+    spec_free(q);
+
+    static double keys[500];
+    q = spec_query(LUNA_TCP, "a.test", 1, NULL);
+    for (uint32_t i = 0; i < 500; i++) {
+        luna_reply_add(q, LUNA_ANSWER, NULL, 1, i, (const uint8_t *)"\300\0\2\1", 4);
+        keys[i] = -(double)(i / 2);
+    }
+    assert_int_equal(luna_reply_sort(q, 0, keys, 500), 0);
+    luna_record r = {0};
+    for (uint32_t i = 0; luna_reply_next(q, &r); i++) {
+        assert_int_equal(r.index, i);
+        assert_int_equal(r.ttl, 498 - i / 2 * 2 + i % 2);
+    }
+    assert_int_equal(r.index, 499);
+    spec_free(q);
+}
+
 static void replaces_addresses(void **state)
 {
     (void)state;
@@ -152,6 +197,8 @@ int main(void)
         cmocka_unit_test(removes),
         cmocka_unit_test(arranges),
         cmocka_unit_test(replaces_addresses),
+        cmocka_unit_test(removes_what_is_marked),
+        cmocka_unit_test(sorts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,7 @@
 /* A reply changed on its way out, record by record. What moves or removes records writes the reply
  * anew (pack.c), because names of others may be compressed against them. */
+#include <math.h>
+#include <stdlib.h>
 #include "wire.h"
 
 _Static_assert(offsetof(luna_record, ttl) == offsetof(luna_rr, ttl),
@@ -14,6 +16,7 @@ int luna_reply_next(luna_query *q, luna_record *r)
         if (q->reply_len == 0 || luna_cursor_begin(&c, q->reply, q->reply_len) != LUNA_OK)
             return 0;
         r->query = q;
+        r->index = UINT16_MAX;
     } else {
         if (r->end > q->reply_len)
             return 0;
@@ -27,7 +30,8 @@ int luna_reply_next(luna_query *q, luna_record *r)
     if (more != 1 || (section && rr.section > section))
         return 0;
     memcpy(r, &rr, sizeof rr);
-    r->left = c.left;
+    r->left = (uint16_t)c.left;
+    r->index++;
     return 1;
 }
 
@@ -76,6 +80,92 @@ int luna_reply_remove(luna_query *q, int section, unsigned type)
         return 0;
     int code = luna_reply_arrange(q, list, (int)n);
     return code == LUNA_OK ? (int)gone : code;
+}
+
+/* 1 when the steps through a section come upon it. */
+static int is_walked(const luna_rr *rr, int section)
+{
+    return rr->type != LUNA_TYPE_OPT && (!section || rr->section == section);
+}
+
+int luna_reply_remove_marked(luna_query *q, int section, const uint8_t *marks, int n)
+{
+    luna_rr *list = luna_record_scratch();
+    int all = luna_reply_read(q, list, LUNA_RECORDS_MAX), kept = 0, step = 0;
+    for (int i = 0; i < all; i++) {
+        int mark = is_walked(&list[i], section) && step < n ? marks[step++] : 0;
+        if (!mark)
+            list[kept++] = list[i];
+    }
+    if (all < 0 || kept == all)
+        return all < 0 ? all : 0;
+    int code = luna_reply_arrange(q, list, kept);
+    return code == LUNA_OK ? all - kept : code;
+}
+
+enum { FEW = 64 };
+
+typedef struct keyed {
+    double key;
+    luna_rr rr;
+    int at;
+} keyed;
+
+static int by_key(const void *a, const void *b)
+{
+    const keyed *x = a, *y = b;
+    if (x->rr.section != y->rr.section)
+        return x->rr.section - y->rr.section;
+    if (x->key != y->key)
+        return x->key < y->key ? -1 : 1;
+    return x->at - y->at;
+}
+
+/* qsort takes memory for more than a few. */
+static void sort_keyed(keyed *all, int n)
+{
+    if (n > FEW) {
+        qsort(all, (size_t)n, sizeof *all, by_key);
+        return;
+    }
+    for (int i = 1; i < n; i++) {
+        keyed own = all[i];
+        int k = i;
+        for (; k > 0 && by_key(&all[k - 1], &own) > 0; k--)
+            all[k] = all[k - 1];
+        all[k] = own;
+    }
+}
+
+/* What is not walked through keeps the key of what stands before it, and so its place. */
+int luna_reply_sort(luna_query *q, int section, const double *keys, int n)
+{
+    keyed few[FEW], *all = few;
+    luna_rr *list = luna_record_scratch();
+    int count = luna_reply_read(q, list, LUNA_RECORDS_MAX), step = 0;
+    int code;
+    if (count <= 1)
+        return count < 0 ? count : LUNA_OK;
+    if (count > FEW && !(all = malloc((size_t)count * sizeof *all)))
+        return LUNA_E_SPACE;
+    for (int i = 0; i < count; i++) {
+        double key = i > 0 ? all[i - 1].key : 0;
+        if (list[i].type == LUNA_TYPE_OPT)
+            key = HUGE_VAL;
+        else if (is_walked(&list[i], section) && step < n)
+            key = keys[step++];
+        all[i] = (keyed){key == key ? key : HUGE_VAL, list[i], i};
+    }
+    sort_keyed(all, count);
+    int moved = 0;
+    for (int i = 0; i < count; i++) {
+        moved |= all[i].at != i;
+        list[i] = all[i].rr;
+    }
+    code = moved ? luna_reply_arrange(q, list, count) : LUNA_OK;
+    if (all != few)
+        free(all);
+    return code;
 }
 
 /* 1 when the record can be one of this reply. */

@@ -151,12 +151,13 @@ function q:local_text()
   return boundary.addr_text(self["local"])
 end
 
---- Whether the client's address is in a set of networks.
----@param networks { has: fun(self: any, address: DnsAddr): boolean } of dns.networks
----@return boolean
+--- What a set of networks says of the client's address: the value of the longest prefix that holds it, true when that has none,
+--- nil when there is no such prefix.
+---@param networks { match: fun(self: any, address: DnsAddr): any } of dns.networks
+---@return any
 function q:from(networks)
   check(self)
-  return networks:has(self.client)
+  return networks:match(self.client)
 end
 
 local TRANSPORTS = { "udp", "tcp", "tls", "internal" }

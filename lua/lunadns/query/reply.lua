@@ -9,7 +9,7 @@ require "lunadns.query.record"
 
 local C = boundary.C
 local band = bit.band
-local OPT, RECORDS_MAX, FOREVER = 41, 5957, 4294967295
+local RECORDS_MAX, NONE, FOREVER = 5957, 65535, 4294967295
 
 ---@class DnsQuery
 local q = {}
@@ -71,8 +71,9 @@ local function step(self, record)
 end
 
 --- The records of the reply, one after another, OPT left out: `for record in q:records "answer" do ... end`. The record is the
---- same object each time, so that nothing is allocated: one loop over a query at a time. In the loop TTLs and addresses may be
---- changed; to remove or reorder there is q:remove and q:sort.
+--- same object each time: one loop over a query at a time. In the loop TTLs and addresses may be changed; to remove or reorder
+--- there is q:remove and q:sort. Nothing is allocated, but a loop of few rounds is not compiled, and neither is the handler
+--- around it: where every query passes, q:each does the same without a loop of yours.
 ---@param section? DnsSection all without it
 ---@return fun(self: DnsQuery, record: DnsRecord): DnsRecord|nil
 ---@return DnsQuery
@@ -89,54 +90,75 @@ function q:records(section)
   return step, self, record
 end
 
--- Lists of the records of a reply. More than one only when a function of a plugin waits; one that raises loses its.
+-- Calls fn for each record. Replies have few, and LuaJIT gives up a loop that has few rounds, with what is around it: the first
+-- 64 records are walked through without one. `what` is done with what fn returns; it ends the walk by returning.
+local WALK = [[
+local next = ...
+local function four(q, record, fn, out)
+  %s
+  return true
+end
+local function sixteen(q, record, fn, out)
+  return four(q, record, fn, out) and four(q, record, fn, out) and four(q, record, fn, out) and four(q, record, fn, out)
+end
+local function more(q, record, fn, out)
+  repeat until not sixteen(q, record, fn, out)
+end
+return function(q, record, fn, out)
+  if four(q, record, fn, out) and four(q, record, fn, out) and four(q, record, fn, out) and four(q, record, fn, out)
+    and sixteen(q, record, fn, out) and sixteen(q, record, fn, out) and sixteen(q, record, fn, out) then
+    more(q, record, fn, out)
+  end
+end]]
+
+local function walker(what)
+  local one = "if next(q, record) == 0 then return false end\n" .. what .. "\n"
+  return assert(loadstring(WALK:format(one:rep(4)), "=records"))(function(self, record)
+    return C.luna_reply_next(self, record)
+  end)
+end
+
+local walk = walker "if fn(record) then return false end"
+local walk_marks = walker "out[record.index] = fn(record) and 1 or 0"
+local walk_keys = walker "out[record.index] = fn(record)"
+
+-- What a walk needs. More than one only when the function of a plugin waits, or walks itself; one that raises loses its.
 local pool, pooled = {}, 0
 
-local function take()
+local function take(section)
+  local own
   if pooled == 0 then
-    return { list = ffi.new("luna_rr[?]", RECORDS_MAX), keys = ffi.new("double[?]", RECORDS_MAX),
-      record = ffi.new "luna_record", held = ffi.new "luna_rr" }
+    own = { record = ffi.new "luna_record", marks = ffi.new("uint8_t[?]", RECORDS_MAX), keys = ffi.new("double[?]", RECORDS_MAX) }
+  else
+    own = pool[pooled]
+    pooled = pooled - 1
   end
-  local own = pool[pooled]
-  pooled = pooled - 1
+  own.record["end"], own.record.index, own.record.wanted = 0, NONE, section
   return own
 end
 
+--- Gives it back. Returns how many records the walk came upon.
 local function give(own)
   pooled = pooled + 1
   pool[pooled] = own
+  local last = own.record.index
+  return last == NONE and 0 or last + 1
 end
 
-local function look(self, own, rr)
-  ffi.copy(own.record, rr, ffi.sizeof "luna_rr")
-  own.record.query = self
-  return own.record
-end
-
---- Puts the first n of the list into the place of the reply's records.
-local function arrange(self, own, n)
-  local code = C.luna_reply_arrange(self, own.list, n)
-  give(own)
+local function written(code)
   if code < 0 then error("the reply could not be written anew", 3) end
+  return code
 end
 
-local function remove_by(self, fits, section)
-  local own = take()
-  local list, kept = own.list, 0
-  local n = C.luna_reply_read(self, list, RECORDS_MAX)
-  for i = 0, n - 1 do
-    local rr = list[i]
-    if rr.type == OPT or section ~= 0 and rr.section ~= section or not fits(look(self, own, rr)) then
-      if kept ~= i then list[kept] = rr end
-      kept = kept + 1
-    end
-  end
-  if kept == n or n < 0 then
-    give(own)
-    return 0
-  end
-  arrange(self, own, kept)
-  return n - kept
+--- Calls a function for each record of the reply, OPT left out; it may change TTLs and addresses, and ends the walk by returning
+--- true. The function is made once, in setup.
+---@param fn fun(record: DnsRecord): boolean?
+---@param section? DnsSection all without it
+function q:each(fn, section)
+  check(self)
+  local own = take(section and numbers.section(section) or 0)
+  walk(self, own.record, fn)
+  give(own)
 end
 
 --- Removes records from the reply: those of a type, or those for which a function says so. The function is made once, in setup.
@@ -146,41 +168,24 @@ end
 function q:remove(what, section)
   check(self)
   section = section and numbers.section(section) or 0
-  if type(what) == "function" then return remove_by(self, what, section) end
-  local n = C.luna_reply_remove(self, section, what and numbers.type(what) or 0)
-  if n < 0 then error("the reply could not be written anew", 2) end
-  return n
+  if type(what) == "function" then
+    local own = take(section)
+    walk_marks(self, own.record, what, own.marks)
+    return written(C.luna_reply_remove_marked(self, section, own.marks, give(own)))
+  end
+  return written(C.luna_reply_remove(self, section, what and numbers.type(what) or 0))
 end
 
 --- Reorders the records of each section: those with a lower key come first, those with the same key stay in their order. The
---- function is made once, in setup. Meant for replies of usual size: the time grows with the square of their records.
+--- function is made once, in setup.
 ---@param key fun(record: DnsRecord): number
 ---@param section? DnsSection all without it
 function q:sort(key, section)
   check(self)
   section = section and numbers.section(section) or 0
-  local own = take()
-  local list, keys, held, moved = own.list, own.keys, own.held, false
-  local n = C.luna_reply_read(self, list, RECORDS_MAX)
-  for i = 0, n - 1 do
-    local rr = list[i]
-    local value = 0
-    if rr.type ~= OPT and (section == 0 or rr.section == section) then value = key(look(self, own, rr)) end
-    keys[i] = value
-    local k = i
-    while k > 0 and keys[k - 1] > value and list[k - 1].section == rr.section do k = k - 1 end
-    if k < i then
-      ffi.copy(held, rr, ffi.sizeof "luna_rr")
-      for j = i, k + 1, -1 do
-        list[j] = list[j - 1]
-        keys[j] = keys[j - 1]
-      end
-      list[k] = held
-      keys[k] = value
-      moved = true
-    end
-  end
-  if moved then arrange(self, own, n) else give(own) end
+  local own = take(section)
+  walk_keys(self, own.record, key, own.keys)
+  written(C.luna_reply_sort(self, section, own.keys, give(own)))
 end
 
 --- Puts addresses of the answer and additional sections into random order, aliases before them, as plugin loadbalance does.
