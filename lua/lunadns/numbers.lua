@@ -8,11 +8,11 @@ local numbers = {}
 local types = {}
 for text, number in pairs(registry.rrtypes) do types[text] = number end
 
-local function learn_type(text)
+local function learn_type(text, level)
   local number = type(text) == "string" and C.luna_type_number(text) or -1
   if number < 0 then
     error(("%s is not a record type; expected such as \"AAAA\", \"TYPE65\" or a number"):format(
-      type(text) == "string" and ("%q"):format(text) or tostring(text)), 4)
+      type(text) == "string" and ("%q"):format(text) or tostring(text)), level or 4)
   end
   types[text] = number
   return number
@@ -20,10 +20,11 @@ end
 
 --- A mnemonic costs a look into a table, which is a constant on a trace.
 ---@param value DnsType
+---@param level? integer whom an error is told, as in error; the caller's caller
 ---@return integer
-function numbers.type(value)
+function numbers.type(value, level)
   if type(value) == "number" then return value end
-  return types[value] or learn_type(value)
+  return types[value] or learn_type(value, level)
 end
 
 local function chooser(what, table, expected)

@@ -8,9 +8,9 @@ local REMEMBERED = 4096 -- texts; a plugin that makes new ones for every query m
 
 local function reader(parse)
   local known, count = {}, 0
-  return function(text)
+  return function(text, level)
     local value, err = parse(text)
-    if not value then error(err, 4) end
+    if not value then error(err, level or 4) end
     if count == REMEMBERED then
       for key in pairs(known) do known[key] = nil end
       count = 0
@@ -29,9 +29,10 @@ local read_addr, addrs = reader(boundary.addr)
 
 --- A luna_name.
 ---@param value DnsName
+---@param level? integer whom an error is told, as in error; the caller's caller
 ---@return ffi.cdata*
-function values.name(value)
-  if type(value) == "string" then return names[value] or read_name(value) end
+function values.name(value, level)
+  if type(value) == "string" then return names[value] or read_name(value, level) end
   return value
 end
 
