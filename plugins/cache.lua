@@ -157,7 +157,7 @@ local function setup(conf, next, server)
   local OK, WAIT, NONE = C.LUNA_OK, C.LUNA_WAIT, C.LUNA_NONE
   local STALE, CANCEL, FORMAT = C.LUNA_STALE, C.LUNA_E_CANCEL, C.LUNA_E_FORMAT
   local REFRESH, DENIAL, VERIFY = C.LUNA_CACHE_REFRESH, C.LUNA_CACHE_DENIAL, C.LUNA_CACHE_VERIFY
-  local TC, TCP, NOERROR = C.LUNA_TC, C.LUNA_TCP, dns.NOERROR
+  local TCP, NOERROR = C.LUNA_TCP, dns.NOERROR
 
   --- Which stores a question keeps out of: 1 success, 2 denial, 3 both.
   local function disabled(q)
@@ -181,8 +181,8 @@ local function setup(conf, next, server)
   --- Asks again for an entry, beside the queries; q is a copy of the one that was answered.
   local function background(q)
     local rcode = next(q)
-    if q.reply_len > 0 and band(C.luna_reply_get_flags(q), TC) ~= 0 and q.transport ~= TCP then
-      C.luna_reply_clear(q)
+    if q.reply_len > 0 and q:reply_flag "tc" and q.transport ~= TCP then
+      q:clear()
       q.transport = TCP
       rcode = next(q)
     end

@@ -1,10 +1,6 @@
 --- Logs what went wrong with a query. As CoreDNS's plugin errors.
-local ffi = require "ffi"
-local boundary = require "lunadns.boundary"
 local consolidate = require "lunadns.errors.consolidate"
 local dns = require "dns"
-
-local C = boundary.C
 
 local LEVELS = { warning = true, error = true, info = true, debug = true }
 
@@ -55,7 +51,6 @@ return dns.plugin {
     server.block.stacktrace = conf.stacktrace
   end,
   setup = function(conf, next, server)
-    local type_text = ffi.new "char[16]"
     local patterns = consolidate.open(conf.consolidate or {}, server)
 
     local function report(q, rcode, err)
@@ -65,7 +60,7 @@ return dns.plugin {
         if taken then return end
         level = own or level
       end
-      server:log(level, "%d %s %s: %s", rcode, q:name_text(), ffi.string(C.luna_type_text(q.qtype, type_text)), err)
+      server:log(level, "%d %s %s: %s", rcode, q:name_text(), q:type_text(), err)
     end
 
     return function(q)

@@ -37,7 +37,7 @@ local function setup(conf, next, server)
     "Counter of the number of queries rejected because the concurrent queries were at maximum.")
   local state = server.state
   local text = ffi.new "char[512]"
-  local UDP, TCP, WAIT, TC = C.LUNA_UDP, C.LUNA_TCP, C.LUNA_WAIT, C.LUNA_TC
+  local UDP, TCP, WAIT = C.LUNA_UDP, C.LUNA_TCP, C.LUNA_WAIT
   local CANCEL, ANSWER = C.LUNA_E_CANCEL, dns.ANSWER
   local NOERROR, SERVFAIL, REFUSED = dns.NOERROR, dns.SERVFAIL, dns.REFUSED
 
@@ -58,7 +58,7 @@ local function setup(conf, next, server)
     local code = C.luna_exchange(q, up.handle, transport, timeout)
     if code == WAIT then code = wait(q) end
     if code == 0 then
-      local rcode = C.luna_reply_rcode(q)
+      local rcode = q:reply_rcode()
       local histogram = up.durations[rcode] or up:duration(rcode)
       C.luna_exchange_observe(q, histogram.slot)
     end
@@ -89,7 +89,7 @@ local function setup(conf, next, server)
       if not down then
         code = code or exchange(q, up, transport)
         if code == 0 and prefer_udp and transport == UDP and q.reply_len > 0
-          and bit.band(C.luna_reply_get_flags(q), TC) ~= 0 then
+          and q:reply_flag "tc" then
           code = exchange(q, up, TCP)
         end
         failed = code < 0
@@ -99,15 +99,15 @@ local function setup(conf, next, server)
           tries = tries + 1
           if fails >= n then break end
         else
-          local rcode = C.luna_reply_rcode(q)
+          local rcode = q:reply_rcode()
           if failover[rcode] then others = others + 1 end
           if not failover[rcode] or others >= n then
-            if hand_over[rcode] or on_nodata and rcode == NOERROR and C.luna_reply_count(q, ANSWER) == 0 then
+            if hand_over[rcode] or on_nodata and rcode == NOERROR and q:count(ANSWER) == 0 then
               return nil, false
             end
             return true, false
           end
-          C.luna_reply_clear(q)
+          q:clear()
         end
         if not deadline then deadline = tonumber(state.now - C.luna_exchange_time(q)) + DEADLINE end
         code = nil
@@ -117,7 +117,7 @@ local function setup(conf, next, server)
   end
 
   return function(q)
-    if not all_names and (C.luna_query_under(q, from) == 0 or q.name_len ~= from.len and except:match(q)) then
+    if not all_names and (not q:under(from) or q.name_len ~= from.len and except:match(q)) then
       return next(q)
     end
     if gate and C.luna_gate_enter(gate, state, max) == 0 then
@@ -139,7 +139,7 @@ local function setup(conf, next, server)
     local answered, failed = ask(q, order, transport, code)
     if gate then C.luna_gate_leave(gate, state) end
     if answered then return NOERROR end
-    C.luna_reply_clear(q)
+    q:clear()
     if answered == nil then return next(q) end
     if not failed then return SERVFAIL, "no healthy proxies" end
     return SERVFAIL, ffi.string(text, C.luna_exchange_error(q, text, 512))

@@ -61,14 +61,14 @@ local function setup(confs, next, server)
   if #networks == 0 then
     return function(q)
       local rcode, err = next(q)
-      C.luna_reply_round_robin(q)
+      q:shuffle()
       return rcode, err
     end
   end
   local nets, n = nets_of(networks), #networks
   return function(q)
     local rcode, err = next(q)
-    C.luna_reply_round_robin(q)
+    q:shuffle()
     C.luna_reply_prefer(q, nets, n)
     return rcode, err
   end

@@ -25,7 +25,7 @@ local C, scope, format, wanted, state, next, other = ...
 local first, second, third = wanted[1] or false, wanted[2] or false, wanted[3] or false
 local all, everywhere = first and second and third, scope.len == 1
 return function(q)
-  if not everywhere and C.luna_query_under(q, scope) == 0 then return other(q) end
+  if not everywhere and not q:under(scope) then return other(q) end
   local rcode, err = next(q)
   if all then
     C.luna_log_query(state, format, q, rcode)

@@ -65,7 +65,7 @@ local function setup(_, next, server)
     repeat
       local code = C.luna_exchange(q, upstream, C.LUNA_UDP, TIMEOUT)
       if code == C.LUNA_WAIT then code = wait(q) end
-      C.luna_reply_clear(q)
+      q:clear()
       if code ~= 0 then C.luna_shared_swap(arrivals, 0) end
       C.luna_query_sleep(q, code == 0 and STAY or PAUSE)
       if wait(q) < 0 then break end
@@ -96,7 +96,7 @@ local function setup(_, next, server)
   end
 
   return function(q)
-    if q.qtype == HINFO and q.name_len == len and C.luna_query_under(q, name) ~= 0 then arrived(q) end
+    if q.qtype == HINFO and q:is(name) then arrived(q) end
     return next(q)
   end
 end

@@ -14,8 +14,8 @@ return dns.plugin {
     local rdata = ffi.new("uint8_t[7]")
     local udp, tcp = "\4_udp", "\4_tcp"
     return function(q)
-      C.luna_reply_start(q, dns.NOERROR)
-      C.luna_reply_flags(q, C.LUNA_AA, 0)
+      q:respond "NOERROR"
+      q:set_flag("aa", true)
       C.luna_reply_address(q, C.LUNA_ADDITIONAL, q.client, 0)
       local asked = q.packet + 12
       -- No room for five octets more: the name would be none.

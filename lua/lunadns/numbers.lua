@@ -1,4 +1,5 @@
 --- Text to number for what DNS numbers: types, classes, rcodes, sections, extended errors. A number is taken as it is.
+local blame = require "lunadns.query.blame"
 local boundary = require "lunadns.boundary"
 local registry = require "lunadns.options.registry"
 local C = boundary.C
@@ -11,7 +12,7 @@ for text, number in pairs(registry.rrtypes) do types[text] = number end
 local function learn_type(text, level)
   local number = type(text) == "string" and C.luna_type_number(text) or -1
   if number < 0 then
-    error(("%s is not a record type; expected such as \"AAAA\", \"TYPE65\" or a number"):format(
+    blame(("%s is not a record type; expected such as \"AAAA\", \"TYPE65\" or a number"):format(
       type(text) == "string" and ("%q"):format(text) or tostring(text)), level or 4)
   end
   types[text] = number
@@ -31,7 +32,7 @@ local function chooser(what, table, expected)
   return function(value)
     if type(value) == "number" then return value end
     local number = table[value]
-    if not number then error(("%q is not %s; expected %s"):format(tostring(value), what, expected), 3) end
+    if not number then blame(("%q is not %s; expected %s"):format(tostring(value), what, expected), 3) end
     return number
   end
 end

@@ -108,4 +108,14 @@ describe("a query that is not the caller's", function()
   end)
 end)
 
+describe("what is wrong in a line that returns a method's result", function()
+  it("is not told of whoever called the handler", function()
+    local s = probe.server(function() return function(q) return q:answer_address("banana", 60) end end)
+    s:log()
+    assert.rcode("SERVFAIL", s:query "a.test. A")
+    assert.matches("plugin/probe: 'banana' is not an IP address (raised in a \"return q:...\" line) (question a.test. A",
+      s:log(), 1, true)
+  end)
+end)
+
 teardown(probe.done)

@@ -38,7 +38,7 @@ describe("tags and numbers", function()
     assert.matches('scratch_spec.lua:%d+: "unknown" is not declared: call dns.tag%("unknown"%) in setup',
       failure(function(q) q:tag "unknown" end))
     assert.matches('call dns.number%("unknown"%) in setup', failure(function(q) q:get "unknown" end))
-    assert.error_matches(function() dns.tag(3) end, "expected a name")
+    assert.matches("scratch_spec.lua:%d+: dns.tag: expected a name", select(2, pcall(function() dns.tag(3) end)))
     assert.equal(dns.tag "once", dns.tag "once")
   end)
   it("are distinct, all 64 and 8", function()

@@ -1,6 +1,7 @@
 --- Methods of q: the reply, and what else becomes of a query. Each returns the rcode that the handler returns:
 --- `return q:answer(records)`.
 local ffi = require "ffi"
+local blame = require "lunadns.query.blame"
 local boundary = require "lunadns.boundary"
 local check = require "lunadns.query.check"
 local numbers = require "lunadns.numbers"
@@ -28,7 +29,7 @@ local function begin(self)
   C.luna_reply_flags(self, AA, 0)
 end
 
-local function no_room() error("the reply would pass 65,535 octets", 3) end
+local function no_room() blame("the reply would pass 65,535 octets", 3) end
 
 --- Adds to the answer those of the records that are of the question's type, and aliases; all for ANY. AA is set. When none
 --- fits, the reply says that the name has no such type, with soa in its authority section.
@@ -78,7 +79,7 @@ local text_data = ffi.new "uint8_t[256]"
 function q:answer_text(text, ttl)
   check(self)
   local len = #text
-  if len > 255 then error(("a string of a TXT record has at most 255 octets, found %d"):format(len), 2) end
+  if len > 255 then blame(("a string of a TXT record has at most 255 octets, found %d"):format(len), 2) end
   begin(self)
   if self.qtype == TXT then
     text_data[0] = len
@@ -121,7 +122,7 @@ function q:add(section, records)
   check(self)
   section = numbers.section(section)
   if type(records) == "string" then
-    if C.luna_reply_text(self, section, records, err_buffer, 512) < 0 then error(ffi.string(err_buffer), 2) end
+    if C.luna_reply_text(self, section, records, err_buffer, 512) < 0 then blame(ffi.string(err_buffer), 2) end
   elseif C.luna_reply_records(self, section, records, 0) < 0 then
     no_room()
   end
@@ -140,7 +141,7 @@ function q:add_data(section, owner, rrtype, ttl, rdata, len)
   if owner then wire = values.name(owner).wire end
   local code = C.luna_reply_add(self, numbers.section(section), wire, numbers.type(rrtype), ttl, rdata, len or #rdata)
   if code == C.LUNA_E_SPACE then no_room() end
-  if code < 0 then error("the data does not fit the record's type", 2) end
+  if code < 0 then blame("the data does not fit the record's type", 2) end
 end
 
 --- Refuses the query.
@@ -165,7 +166,7 @@ end
 function q:truncate()
   check(self)
   if self.transport ~= UDP then
-    error("q:truncate() is for UDP queries; look first: if q.transport == dns.UDP then ...", 2)
+    blame("q:truncate() is for UDP queries; look first: if q.transport == dns.UDP then ...", 2)
   end
   C.luna_reply_start(self, NOERROR)
   C.luna_reply_flags(self, TC, 0)

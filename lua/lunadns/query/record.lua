@@ -1,5 +1,6 @@
 --- A record of a reply, as q:records() hands them out.
 local ffi = require "ffi"
+local blame = require "lunadns.query.blame"
 local boundary = require "lunadns.boundary"
 local check = require "lunadns.query.check"
 local numbers = require "lunadns.numbers"
@@ -27,7 +28,7 @@ local owner_name = ffi.new "luna_name"
 
 local function owner_of(self)
   local len = C.luna_reply_name(self.query, self.owner, owner_buffer)
-  if len < 0 or C.luna_name_set(owner_buffer, len, owner_name) < 0 then error("the reply has been changed", 3) end
+  if len < 0 or C.luna_name_set(owner_buffer, len, owner_name) < 0 then blame("the reply has been changed", 3) end
   return owner_name
 end
 
@@ -78,7 +79,7 @@ function record:set_address(addr)
   check(self.query)
   addr = values.addr(addr)
   if self.type ~= (addr.family == 4 and A or AAAA) then
-    error("record:set_address: the address must be of the record's family", 2)
+    blame("record:set_address: the address must be of the record's family", 2)
   end
   ffi.copy(self.query.reply + self.rdata, addr.ip, addr.family == 4 and 4 or 16)
 end
@@ -108,7 +109,7 @@ function record:text()
   check(self.query)
   text_buffer = text_buffer or ffi.new("char[?]", text_size)
   local len = C.luna_record_text(self.query, self, text_buffer, text_size)
-  if len < 0 then error("the reply has been changed", 2) end
+  if len < 0 then blame("the reply has been changed", 2) end
   return (ffi.string(text_buffer, len):gsub("\t", " "))
 end
 

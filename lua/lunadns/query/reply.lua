@@ -1,6 +1,7 @@
 --- Methods of q: the reply that came back from the rest of the chain, read and changed: `local rcode, err = next(q)`.
 local bit = require "bit"
 local ffi = require "ffi"
+local blame = require "lunadns.query.blame"
 local boundary = require "lunadns.boundary"
 local check = require "lunadns.query.check"
 local numbers = require "lunadns.numbers"
@@ -72,8 +73,8 @@ end
 
 --- The records of the reply, one after another, OPT left out: `for record in q:records "answer" do ... end`. The record is the
 --- same object each time: one loop over a query at a time. In the loop TTLs and addresses may be changed; to remove or reorder
---- there is q:remove and q:sort. Nothing is allocated, but a loop of few rounds is not compiled, and neither is the handler
---- around it: where every query passes, q:each does the same without a loop of yours.
+--- there is q:remove and q:sort. Allocates nothing. LuaJIT may give up a loop of few rounds, and the handler with it: where every
+--- query passes, let assert.hot look at it, or use q:each, which has no loop.
 ---@param section? DnsSection all without it
 ---@return fun(self: DnsQuery, record: DnsRecord): DnsRecord|nil
 ---@return DnsQuery
@@ -90,8 +91,8 @@ function q:records(section)
   return step, self, record
 end
 
--- Calls fn for each record. Replies have few, and LuaJIT gives up a loop that has few rounds, with what is around it: the first
--- 64 records are walked through without one. `what` is done with what fn returns; it ends the walk by returning.
+-- Calls fn for each record. Replies have few, and LuaJIT may give up a loop that has few rounds, with what is around it: the
+-- first 64 records are walked through without one. `what` is done with what fn returns; it ends the walk by returning.
 local WALK = [[
 local next = ...
 local function four(q, record, fn, out)
@@ -146,7 +147,7 @@ local function give(own)
 end
 
 local function written(code)
-  if code < 0 then error("the reply could not be written anew", 3) end
+  if code < 0 then blame("the reply could not be written anew", 3) end
   return code
 end
 

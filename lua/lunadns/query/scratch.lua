@@ -1,6 +1,7 @@
 --- Methods of q: what plugins of a chain leave for each other. Tags and numbers have names that are declared in setup and cost
 --- nothing per query; a table is there for everything else.
 local bit = require "bit"
+local blame = require "lunadns.query.blame"
 local check = require "lunadns.query.check"
 
 local band, bor, bnot, lshift, rshift = bit.band, bit.bor, bit.bnot, bit.lshift, bit.rshift
@@ -15,11 +16,11 @@ local tags, numbers = {}, {} -- name -> index from 0
 local tables = {} -- slot index -> { serial, data }
 
 local function declare(names, most, what, name)
-  if type(name) ~= "string" or name == "" then error(("%s: expected a name"):format(what), 3) end
+  if type(name) ~= "string" or name == "" then blame(("%s: expected a name"):format(what), 2) end
   if names[name] then return names[name] end
   local count = 0
   for _ in pairs(names) do count = count + 1 end
-  if count == most then error(("%s: all %d are taken; use q:data() for %q"):format(what, most, name), 3) end
+  if count == most then blame(("%s: all %d are taken; use q:data() for %q"):format(what, most, name), 2) end
   names[name] = count
   return count
 end
@@ -39,7 +40,7 @@ function scratch.number(name) return declare(numbers, NUMBERS, "dns.number", nam
 local function index(names, name, declaring)
   if type(name) == "number" then return name end
   local i = names[name]
-  if not i then error(("%q is not declared: call %s(%q) in setup"):format(tostring(name), declaring, tostring(name)), 3) end
+  if not i then blame(("%q is not declared: call %s(%q) in setup"):format(tostring(name), declaring, tostring(name)), 3) end
   return i
 end
 

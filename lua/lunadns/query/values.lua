@@ -1,5 +1,6 @@
 --- What methods accept as text or prepared: names and addresses. Text is read once and remembered.
 local ffi = require "ffi"
+local blame = require "lunadns.query.blame"
 local boundary = require "lunadns.boundary"
 
 local values = {}
@@ -10,7 +11,7 @@ local function reader(parse)
   local known, count = {}, 0
   return function(text, level)
     local value, err = parse(text)
-    if not value then error(err, level or 4) end
+    if not value then blame(err, level or 4) end
     if count == REMEMBERED then
       for key in pairs(known) do known[key] = nil end
       count = 0
