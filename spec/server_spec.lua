@@ -88,7 +88,7 @@ describe("server", function()
       s:log()
       s:advance "2.5s"
       local log = s:log()
-      assert.matches("%[ERROR%] plugin/probe: timer: .*probe.lua:4: broken\n", log)
+      assert.matches("%[ERROR%] plugin/probe: [^\n]*probe.lua:4: broken %(timer%): ended\n", log)
       assert.equal(2, select(2, log:gsub("broken", "")))
       s:close()
     end)

@@ -134,11 +134,13 @@ function Server:every(period, fn, options)
   local timer = { stopped = false, stop = function(own) own.stopped = true end }
   if self.role ~= "worker" or options.once and self.state.worker_index ~= 0 then return timer end
   local state = self.state
-  local wait = require("lunadns.runner").wait
+  local runner = require "lunadns.runner"
+  local wait, site = runner.wait, self.sites[1]
 
   local function pause() return ns + (jitter > 0 and jitter * C.luna_random_below(1000000) / 1e6 or 0) end
 
-  self:spawn(function(q)
+  self.spawner(function(q)
+    local contain = runner.running().driver.contain
     local due = tonumber(state.now) + (options.now and 0 or pause())
     local first = options.now
     while true do
@@ -150,11 +152,11 @@ function Server:every(period, fn, options)
       first = false
       if timer.stopped or C.luna_state_current(state) == 0 then return end
       C.luna_reply_clear(q)
-      local ok, err = pcall(fn, q)
-      if not ok then self:log("error", "timer: %s", tostring(err)) end
+      local ok, err = xpcall(fn, contain.trace, q)
+      if not ok then contain.failed(q, err, "timer") end
       due = math.max(due + pause(), tonumber(state.now))
     end
-  end)
+  end, nil, "timer", site and site.number)
   return timer
 end
 

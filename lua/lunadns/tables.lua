@@ -5,15 +5,18 @@ local runner = require "lunadns.runner"
 local scope = require "lunadns.scope"
 
 local C = boundary.C
+local co_running, yieldable = coroutine.running, coroutine.isyieldable
 
 local tables = {}
 
 local FORMATS = { list = C.LUNA_FORMAT_LIST, rpz = C.LUNA_FORMAT_RPZ }
 
---- The query that may wait here: the core then builds beside the worker.
+--- The query that may wait here: the core then builds beside the worker. In setup nobody is kept waiting, and where nothing can
+--- wait it is done at once as well.
 local function waiting()
-  local strand = runner.running and runner.running()
-  return strand and strand.q or nil
+  local own = runner.running()
+  if not own or own.setup or own.co ~= co_running() or not yieldable() then return nil end
+  return own.q or nil
 end
 
 local function remark(result)
