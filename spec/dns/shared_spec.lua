@@ -1,7 +1,6 @@
 local t = require "dns.test"
 local dns = require "dns"
 local boundary = require "lunadns.boundary"
-local scope = require "lunadns.scope"
 
 local directory = os.tmpname()
 os.remove(directory)
@@ -197,9 +196,23 @@ describe("dns.shared", function()
     assert.is_nil(dns.shared("spec" .. counted):get "a")
   end)
   it("is given back after a wrong Corefile", function()
-    local known = t.try(". { nothing_such }")
-    assert.is_nil(known)
-    assert.is_not_nil(scope.state())
+    local f = assert(io.open(directory .. "/wrong.lua", "w"))
+    f:write [[
+local dns = require "dns"
+return dns.plugin {
+  name = "wrong",
+  setup = function()
+    dns.shared("wrong"):set("left", 1)
+    error "no"
+  end,
+}]]
+    f:close()
+    assert.is_nil((t.try(". {\n wrong\n}", { directory = directory })))
+    local again = t.server ". { whoami }"
+    collectgarbage()
+    collectgarbage()
+    assert.is_nil(dns.shared("wrong"):get "left")
+    again:close()
   end)
   it("stays compiled and makes nothing", function()
     local hot = serve [[
