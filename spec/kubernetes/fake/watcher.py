@@ -18,6 +18,11 @@ PACE = {"backoff_first": 40, "backoff_most": 300, "silence": 60000, "initial": 6
 KINDS = {"services": 1, "endpointslices": 2, "namespaces": 4, "pods": 8, "serviceimports": 16, "import slices": 32}
 
 
+def wait_until(condition, timeout=20):
+    """Nothing here is about speed: a busy machine may take its time."""
+    return harness.wait_until(condition, timeout)
+
+
 class Watcher(harness.Process):
     """kinds: names of KINDS; other arguments are those of watcher.c."""
 
@@ -29,7 +34,7 @@ class Watcher(harness.Process):
         super().__init__([PROGRAM, *(f"{k}={v}" for k, v in given.items() if v is not None)],
                          env={**os.environ, **(env or {})})
 
-    def expect(self, pattern, timeout=10, after=0):
+    def expect(self, pattern, timeout=20, after=0):
         """Waits for a line that matches; returns the match."""
         return self.wait_log(pattern, timeout, after)
 
@@ -38,7 +43,7 @@ class Watcher(harness.Process):
         mark = self.mark()
         self.signal(signal.SIGUSR1)
         self.expect("^end of metrics", after=mark)
-        lines = self.lines(mark)
+        lines = [line for line in self.lines(mark) if not line.startswith("[")]  # the log is on stdout too
         return "\n".join(lines[:lines.index("end of metrics")])
 
     def stop(self):
@@ -97,7 +102,7 @@ class WatchCase(harness.Case):
     def fault(self, api, *args, **what):
         return api.faults.add(Fault(*args, **what))
 
-    def agrees(self, api, w, plurals=("services", "endpointslices", "namespaces"), timeout=10):
+    def agrees(self, api, w, plurals=("services", "endpointslices", "namespaces"), timeout=20):
         """Waits until the store holds what the cluster does, in the same versions."""
         def wanted():
             with api.cluster.changed:
@@ -105,7 +110,7 @@ class WatchCase(harness.Case):
                         for plural in plurals for s in api.cluster.held[plural].values()
                         if plural != "endpointslices" or "kubernetes.io/service-name" in s.labels}
         try:
-            harness.wait_until(lambda: {k: v.split(" ")[0] for k, v in w.held().items()} == wanted(), timeout)
+            wait_until(lambda: {k: v.split(" ")[0] for k, v in w.held().items()} == wanted(), timeout)
         except AssertionError:
             held = {k: v.split(" ")[0] for k, v in w.held().items()}
             self.assertEqual(held, wanted(), f"the watcher said\n{w.out[-3000:]}{w.err}")
@@ -115,10 +120,14 @@ class WatchCase(harness.Case):
         space, name = name.split("/")
         return api.cluster.put(api.cluster.get(plural, space, name))
 
-    def arrives(self, api, w, timeout=10):
+    def arrives(self, api, w, timeout=20):
         """A change now reaches the store."""
         version = self.change(api)
         w.expect(rf"^put Service ns-a/web {version} ", timeout)
+
+    def said_once(self, w, pattern):
+        w.expect(pattern)  # the log is written a little later
+        self.assertEqual(len(w.log(pattern)), 1, w.log("."))
 
     def lasts(self, seconds):
         """Waits for so long: for what must not happen."""
