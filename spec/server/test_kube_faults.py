@@ -91,6 +91,7 @@ class Refusals(FaultCase):
         w = self.watcher(api).synced("services", "namespaces")
         wait_until(lambda: len(api.served("endpointslices")) >= 5)
         self.arrives(api, w)
+        w.expect("403")
         lines = w.log(".")
         self.assertEqual(len(lines), 1, lines)
         self.assertRegex(lines[0], r'^\[ERROR\] plugin/kubernetes: not allowed to list and watch endpointslices: 403 '
@@ -98,6 +99,15 @@ class Refusals(FaultCase):
         api.options.forbidden = set()
         w.synced("endpointslices")
         w.expect(r"^\[INFO\] plugin/kubernetes: the API server at \S+ answers again, after \d+ s")
+
+    def test_a_server_that_does_not_know_its_rules_yet(self):
+        """As one does that has just started."""
+        api = self.api()
+        self.fault(api, "services", status=403, times=2)
+        self.fault(api, "namespaces", status=401, times=2)
+        w = self.watcher(api).synced()
+        w.expect("answers again")
+        self.assertEqual(w.count_log("40[13]"), 0)
 
     def test_a_resource_that_is_not_there(self):
         api = self.api()

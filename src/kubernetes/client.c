@@ -238,13 +238,15 @@ static void explain(const kube_request *r, CURLcode code, kube_outcome *o)
         snprintf(o->why, sizeof o->why, "%s: %s", host, strerror((int)error));
     else if (code == CURLE_OPERATION_TIMEDOUT && !r->answered)
         snprintf(o->why, sizeof o->why, "%s: no connection within %d s", host, CONNECT_SECONDS);
-    else if (code == CURLE_PEER_FAILED_VERIFICATION || !*r->network_error ||
-             code == CURLE_RECV_ERROR || code == CURLE_SEND_ERROR)
-        snprintf(o->why, sizeof o->why, "%s: %s%s%s", host, curl_easy_strerror(code),
-                 code == CURLE_PEER_FAILED_VERIFICATION && *r->network_error ? ": " : "",
-                 code == CURLE_PEER_FAILED_VERIFICATION ? r->network_error : "");
+    else if (code == CURLE_PARTIAL_FILE || code == CURLE_GOT_NOTHING || code == CURLE_RECV_ERROR ||
+             code == CURLE_SEND_ERROR)
+        snprintf(o->why, sizeof o->why, "%s: the connection broke off", host);
+    else if (code == CURLE_PEER_FAILED_VERIFICATION)
+        snprintf(o->why, sizeof o->why, "%s: its certificate is not accepted: %s", host,
+                 r->network_error);
     else
-        snprintf(o->why, sizeof o->why, "%s: %s", host, r->network_error);
+        snprintf(o->why, sizeof o->why, "%s: %s", host,
+                 *r->network_error ? r->network_error : curl_easy_strerror(code));
 }
 
 static void finish(kube_request *r, CURLcode code)

@@ -4,7 +4,11 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { LINE_MAX = 2048 };
+enum {
+    LINE_MAX = 2048,
+    /* An API server that has just started knows neither tokens nor rules for a second or two. */
+    DENIALS = 3,
+};
 
 void kube_say(int level, const char *format, ...)
 {
@@ -92,6 +96,9 @@ void kube_report_outcome(kube_stream *s, const kube_outcome *o)
     s->trouble = true;
     if (!w->trouble_since)
         w->trouble_since = kube_now();
+    s->denials = code == 401 || code == 403 ? s->denials + 1 : 0;
+    if (s->denials && s->denials < DENIALS)
+        return;
     const char *meanwhile = kube_store_synced(w->store)
                                 ? "names are answered from the last known data"
                                 : "there is no data yet";
@@ -125,6 +132,7 @@ void kube_report_skipped(kube_stream *s, const char *what)
 void kube_report_well(kube_stream *s)
 {
     kube_watch *w = s->watch;
+    s->denials = 0;
     if (!s->trouble)
         return;
     s->trouble = false;

@@ -44,6 +44,7 @@ typedef struct kube_stream {
     char *page;                     /* continue token of the next page, NULL = the first */
     uint64_t relist_at;
     unsigned failures; /* in a row */
+    unsigned denials;  /* of them, 401 and 403 in a row */
     bool consistent;   /* the next list has to be the most recent, not one from a cache */
     bool no_initial;   /* the server knows no WatchList */
     bool whole;        /* pages failed: list without */
