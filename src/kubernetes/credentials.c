@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "credentials.h"
+#include "decode.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,16 +70,23 @@ static int check_token(const kube_secret *token, char *err, size_t err_len)
 
 int kube_credentials_refresh(kube_credentials *c, char *err, size_t err_len)
 {
+    const struct {
+        kube_secret *at;
+        const char *what;
+    } files[] = {{&c->ca, "certificate authority"},
+                 {&c->cert, "client certificate"},
+                 {&c->key, "client key"},
+                 {&c->token, "bearer token"}};
+    char more[KUBE_ERROR_MAX]; /* the first error is the one to tell */
     int rc = 0;
     /* All are tried: one that is missing must not keep another from being renewed. */
-    rc |= read_secret(&c->ca, "certificate authority", err, err_len);
-    rc |= read_secret(&c->cert, "client certificate", err, err_len);
-    rc |= read_secret(&c->key, "client key", err, err_len);
-    rc |= read_secret(&c->token, "bearer token", err, err_len);
-    if (c->exec.version && (!c->exec.ran || (c->exec.expires && time(NULL) >= c->exec.expires)))
-        rc |= kube_exec_run(c, err, err_len);
-    rc |= check_token(&c->token, err, err_len);
-    return rc ? -1 : 0;
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        if (read_secret(files[i].at, files[i].what, rc ? more : err, rc ? sizeof more : err_len))
+            rc = -1;
+    bool expired = !c->exec.ran || (c->exec.expires && time(NULL) >= c->exec.expires);
+    if (!rc && c->exec.version && expired)
+        rc = kube_exec_run(c, err, err_len);
+    return rc ? rc : check_token(&c->token, err, err_len);
 }
 
 void kube_credentials_refused(kube_credentials *c)

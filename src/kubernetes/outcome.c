@@ -3,6 +3,8 @@
 #include "stream.h"
 #include <stdlib.h>
 
+enum { FORGIVEN = 12 }; /* failures that a healthy watch makes good */
+
 static void next(kube_stream *s, kube_task task, uint64_t delay)
 {
     s->task = task;
@@ -74,8 +76,8 @@ static void failed(kube_stream *s, const kube_outcome *o, int code)
     if (s->backwards || version_refused(s, code)) {
         if (s->backwards || s->consistent)
             kube_report_outcome(s, o);
-        /* The first time at once: between here and the new list nothing changes. */
-        delay = s->failures++ ? back_off(s) : 0;
+        /* The first time at once: whatever failed before, the server has answered now. */
+        delay = s->refusals++ ? back_off(s) : 0;
         s->consistent = true;
         list_anew(s, delay);
         return;
@@ -131,12 +133,22 @@ static void succeeded(kube_stream *s, const kube_outcome *o)
     }
 }
 
+/* A watch that lasted makes up for failures before it. */
+static void recover(kube_stream *s)
+{
+    uint64_t lasted = kube_now() - s->began, healthy = s->watch->pace.healthy;
+    uint64_t good = lasted * FORGIVEN / healthy;
+    s->failures -= good < s->failures ? (unsigned)good : s->failures;
+    if (lasted >= healthy)
+        s->refusals = 0;
+}
+
 void kube_stream_done(kube_stream *s, const kube_outcome *o)
 {
     bool watching = s->task == KUBE_TASK_WATCH || (s->task == KUBE_TASK_INITIAL && s->complete);
     int code = s->status.seen && s->status.code ? s->status.code : o->http;
-    if (watching && kube_now() - s->began >= s->watch->pace.healthy)
-        s->failures = 0;
+    if (watching)
+        recover(s);
     if (o->network || o->http != 200 || s->status.seen || *s->why)
         failed(s, o, code);
     else

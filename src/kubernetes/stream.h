@@ -10,7 +10,7 @@
 /* Times in milliseconds. */
 typedef struct kube_pace {
     uint64_t backoff_first, backoff_most; /* doubled after each failure */
-    uint64_t healthy;                     /* a watch that lasted so long forgets failures */
+    uint64_t healthy;                     /* a watch that lasted so long makes up for failures */
     uint64_t silence;                     /* a connection without an octet is given up */
     uint64_t initial; /* so much silence within a WatchList: its end will not come, list instead */
     uint64_t relist;  /* so often everything is listed anew, in case anything was missed */
@@ -45,6 +45,7 @@ typedef struct kube_stream {
     uint64_t relist_at;
     unsigned failures; /* in a row */
     unsigned denials;  /* of them, 401 and 403 in a row */
+    unsigned refusals; /* of the version that was asked for, since all was well */
     bool consistent;   /* the next list has to be the most recent, not one from a cache */
     bool no_initial;   /* the server knows no WatchList */
     bool whole;        /* pages failed: list without */

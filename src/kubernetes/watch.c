@@ -7,6 +7,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <urcu-qsbr.h>
 
 enum {
     /* So many namespaces are watched one by one: each costs a connection for each kind. Of more,
@@ -92,11 +93,17 @@ static void *run(void *arg)
 {
     kube_watch *w = arg;
     uint64_t shown = 0;
+    /* call_rcu, by which the store frees, is for registered threads that are online. Nobody has to
+     * wait for this one but while it writes. */
+    rcu_register_thread();
+    rcu_thread_offline();
     while (!atomic_load(&w->stop)) {
         uint64_t due = UINT64_MAX;
         for (unsigned i = 0; i < w->nstreams; i++)
             kube_stream_turn(&w->streams[i]);
+        rcu_thread_online();
         kube_client_work(w->client);
+        rcu_thread_offline();
         uint64_t now = kube_now();
         for (unsigned i = 0; i < w->nstreams; i++) {
             uint64_t at = kube_stream_due(&w->streams[i]);
@@ -110,6 +117,7 @@ static void *run(void *arg)
         if (wait)
             kube_client_wait(w->client, (int)(wait < SLEEP_MAX ? wait : SLEEP_MAX));
     }
+    rcu_unregister_thread();
     return NULL;
 }
 
