@@ -1,6 +1,7 @@
 # make            build/lunadns and build/liblunadns.so
 # make run        installs what is missing, builds, serves examples/Corefile on port 1053
 # make test       installs what is missing, builds, passes every test
+# make test-kubernetes   the kubernetes plugin against a real kube-apiserver, built from Go modules: needs Go, minutes
 # make lint       clang-format, luacheck
 # make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
@@ -24,7 +25,7 @@ UNITS_OF_RUN ?= test_*
 UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
 FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 
-.PHONY: all run test deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench clean
+.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
 $(BUILD)/core.cdef: src/core.h
@@ -63,6 +64,11 @@ run: deps
 test: deps
 	@$(MAKE) --no-print-directory all
 	@sh spec/run-all
+
+test-kubernetes: deps
+	@sh docker/deps kubernetes
+	@$(MAKE) --no-print-directory all
+	@LUNADNS=$(BUILD)/lunadns spec/kubernetes/run
 
 # A unit may bring its own version of a function of the core (a slab that grows, a wake that counts): the first definition wins.
 UNIT_LIBS = -Wl,-z,muldefs $(LIBS)

@@ -37,6 +37,8 @@ class Bed:
     def __init__(self, subject, **options):
         self.subject, self._servers, self._base = subject, [], None
         self.patience = 1  # a factor on what eventually() waits
+        if not os.path.exists(harness.BINARY):
+            raise SystemExit(f"{harness.BINARY} is not there: run make")
         self.cluster = ControlPlane(**options)
         try:
             self.cluster.apply("fixture")
@@ -211,6 +213,3 @@ HEADLESS = {"clusterIP": "None", "ports": [{"name": "http", "port": 80}]}
 def cluster_ip(address):
     return {"clusterIP": address, "ports": [{"name": "http", "port": 80}]}
 
-
-if not os.path.exists(harness.BINARY):
-    raise SystemExit(f"{harness.BINARY} is not there: run make")

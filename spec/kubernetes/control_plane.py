@@ -8,7 +8,6 @@ Every process runs in a directory of its own under the system's temporary one, l
 and is ended by close(). Binaries come from cluster/build.
 """
 
-import base64
 import contextlib
 import http.client
 import json
@@ -25,6 +24,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(os.path.dirname(HERE), "server"))
 
 import certificates  # noqa: E402
+from etcd import Etcd, Refused, wait_ready  # noqa: E402
 from harness import Process, SCALE, free_port, wait_until  # noqa: E402
 
 # Names that are not asked for by default: services may begin with a digit, as in clusters of today.
@@ -40,18 +40,6 @@ def build(what=()):
     return done.stdout.strip()
 
 
-class Refused(AssertionError):
-    """The API server answered a request with an error. Has .status (HTTP) and .body (text)."""
-
-    def __init__(self, what, status, body):
-        super().__init__(f"{what}: {status}\n{body[:2000]}")
-        self.status, self.body = status, body
-
-
-def _base64(octets):
-    return base64.b64encode(octets).decode()
-
-
 class ControlPlane:
     """address: where the API server listens, and names: what its certificate is for besides (as "IP:..." or
     "DNS:..."). etcd: another etcd binary. gates: more feature gates ("WatchList=false"). controllers: start
@@ -61,8 +49,7 @@ class ControlPlane:
         self.bin = build()
         self.dir = tempfile.mkdtemp(prefix="lunadns-cluster-")
         self.address, self.names = address, list(names)
-        self.etcd_binary, self.gates = etcd or os.path.join(self.bin, "etcd"), [*GATES, *gates]
-        self.port, self.etcd_port, self.peer_port = free_port(), free_port(), free_port()
+        self.gates, self.port = [*GATES, *gates], free_port()
         self.url = f"https://{address}:{self.port}"
         self.etcd = self.api = self.manager = None
         self._connections = threading.local()
@@ -72,7 +59,7 @@ class ControlPlane:
             self.admin = self.authority.issue("admin", "admin", "system:masters")
             self._issue_server()
             self.write_kubeconfig(self.path("admin.kubeconfig"))
-            self.start_etcd()
+            self.etcd = Etcd(etcd or os.path.join(self.bin, "etcd"), self.path("etcd"))
             self.start_api()
             if controllers:
                 self.start_controllers()
@@ -90,19 +77,10 @@ class ControlPlane:
             "DNS:kubernetes", "DNS:kubernetes.default", "DNS:kubernetes.default.svc", "DNS:localhost", "IP:127.0.0.1",
             "IP:10.96.0.1", *({f"IP:{self.address}"} - {"IP:127.0.0.1"}), *self.names])
 
-    def start_etcd(self):
-        """Starts etcd on its data directory. Nothing here outlives the machine: no fsync."""
-        flags = ["--unsafe-no-fsync"] if self.etcd_binary.startswith(self.bin) else []
-        client, peer = f"http://127.0.0.1:{self.etcd_port}", f"http://127.0.0.1:{self.peer_port}"
-        self.etcd = Process([self.etcd_binary, "--name", "one", "--data-dir", self.path("etcd"), "--listen-client-urls",
-                             client, "--advertise-client-urls", client, "--listen-peer-urls", peer,
-                             "--initial-advertise-peer-urls", peer, "--initial-cluster", f"one={peer}", *flags])
-        self._wait("etcd", self.etcd, lambda: self.etcd_call("/v3/kv/range", {"key": "AA=="}))
-
     def start_api(self):
         cert, key = self.server_cert
         self.api = Process([
-            os.path.join(self.bin, "kube-apiserver"), f"--etcd-servers=http://127.0.0.1:{self.etcd_port}",
+            os.path.join(self.bin, "kube-apiserver"), f"--etcd-servers={self.etcd.url}",
             f"--bind-address={self.address}", f"--secure-port={self.port}", f"--advertise-address={self.address}"
             if not self.address.startswith("127.") else "--advertise-address=192.0.2.10",
             f"--cert-dir={self.path('pki')}", f"--tls-cert-file={cert}", f"--tls-private-key-file={key}",
@@ -113,7 +91,7 @@ class ControlPlane:
             "--service-account-extend-token-expiration=false", "--endpoint-reconciler-type=none",
             "--disable-admission-plugins=ServiceAccount", "--enable-priority-and-fairness=false",
             "--max-requests-inflight=0", "--feature-gates=" + ",".join(self.gates)])
-        self._wait("kube-apiserver", self.api, lambda: self.request("GET", "/readyz", parse=False))
+        wait_ready("kube-apiserver", self.api, lambda: self.request("GET", "/readyz", parse=False))
 
     def start_controllers(self):
         config = self.path("admin.kubeconfig")
@@ -121,16 +99,6 @@ class ControlPlane:
             os.path.join(self.bin, "kube-controller-manager"), f"--kubeconfig={config}",
             f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}", "--leader-elect=false",
             "--secure-port=0", "--controllers=" + ",".join(CONTROLLERS), "--min-resync-period=12h"])
-
-    def _wait(self, name, process, ready, timeout=60):
-        def looks_ready():
-            if not process.running:
-                raise AssertionError(f"{name} ended: {process.child.returncode}\n{process.out}{process.err[-6000:]}")
-            try:
-                return ready() is not None
-            except (OSError, http.client.HTTPException, Refused):
-                return False
-        wait_until(looks_ready, timeout, f"{name} being ready")
 
     def stop_api(self, hard=True):
         """Ends kube-apiserver, at once or by SIGTERM."""
@@ -158,61 +126,11 @@ class ControlPlane:
         self.write_kubeconfig(self.path("admin.kubeconfig"))
         self.restart_api()
 
-    # etcd
-
-    def etcd_call(self, path, body, connection=None):
-        """A call of etcd's JSON gateway; connection: one that is kept."""
-        one = connection or http.client.HTTPConnection("127.0.0.1", self.etcd_port, timeout=20 * SCALE)
-        try:
-            one.request("POST", path, json.dumps(body))
-            reply = one.getresponse()
-            text = reply.read().decode()
-        finally:
-            if not connection:
-                one.close()
-        if reply.status != 200:
-            raise Refused(f"etcd {path}", reply.status, text)
-        return json.loads(text)
-
-    def revision(self):
-        """The store's revision: the newest resource version."""
-        return int(self.etcd_call("/v3/kv/range", {"key": "AA=="})["header"]["revision"])
-
-    def compact(self):
-        """Forgets all history up to now: older resource versions are gone (410)."""
-        self.etcd_call("/v3/kv/compaction", {"revision": str(self.revision()), "physical": True})
-
-    def multiply(self, key, copies):
-        """Stores copies of an object as the API server stored the object itself: it then lists and watches them like
-        all others, but would take minutes to create 10,000 services. copies: for each a list of (octets,
-        octets of the same length that take their place), in the key and in the object."""
-        stored = base64.b64decode(self.etcd_call("/v3/kv/range", {"key": _base64(key.encode())})["kvs"][0]["value"])
-        connection = http.client.HTTPConnection("127.0.0.1", self.etcd_port, timeout=20 * SCALE)
-        with contextlib.closing(connection):
-            for changes in copies:
-                name, value = key.encode(), stored
-                for old, new in changes:
-                    assert len(old) == len(new) and old in name + value, f"{old} cannot become {new}"
-                    name, value = name.replace(old, new), value.replace(old, new)
-                # One by one: a resource version belongs to one object.
-                self.etcd_call("/v3/kv/put", {"key": _base64(name), "value": _base64(value)}, connection)
-
-    def save(self, name):
-        """Keeps a copy of etcd's data, as a backup does."""
-        shutil.rmtree(self.path(name), ignore_errors=True)
-        self.etcd.child.send_signal(19)  # SIGSTOP: the copy is of one moment
-        try:
-            shutil.copytree(self.path("etcd"), self.path(name))
-        finally:
-            self.etcd.child.send_signal(18)
-
     def restore(self, name):
-        """Puts a saved copy in the place of etcd's data and starts everything anew: resource versions go backwards."""
+        """Puts a copy that etcd.save made in the place of etcd's data and starts everything anew: resource versions go
+        backwards."""
         self.stop_api()
-        self.etcd.close()
-        shutil.rmtree(self.path("etcd"))
-        shutil.copytree(self.path(name), self.path("etcd"))
-        self.start_etcd()
+        self.etcd.restore(name)
         self.start_api()
 
     # clients

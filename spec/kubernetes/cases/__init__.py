@@ -1,4 +1,4 @@
-"""The cases, 1 to 120, and the words they are registered with.
+"""The cases, 1 to 120 of the contract and some beyond, and the words they are registered with.
 
 A case is one or more questions with what must come back (Ask), or a function that is given the bed and asserts. Files of
 this folder hold one group each; importing all_cases() fills the table.
@@ -7,7 +7,7 @@ this folder hold one group each; importing all_cases() fills the table.
 import importlib
 
 GROUPS = ("apex", "clusterip", "headless", "external", "pods", "reverse", "options", "multicluster", "neighbours",
-          "changes", "outage", "process", "scale")
+          "changes", "outage", "process", "scale", "clients")
 
 asks, functions = [], {}
 

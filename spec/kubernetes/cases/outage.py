@@ -93,7 +93,7 @@ def relisted(bed):
             with bed.service("ns-b", "new-meanwhile", cluster_ip("10.96.110.2")):
                 for i in range(20):
                     bed.cluster.kubectl("annotate", "--overwrite", "namespace", "ns-empty", f"turn={i}")
-                bed.cluster.compact()
+                bed.cluster.etcd.compact()
                 bed.cluster.restart_api()
                 way.open()
                 bed.eventually(server, f"new-meanwhile.ns-b{S} A", A("10.96.110.2"), CATCH_UP)
@@ -121,7 +121,7 @@ def restore(bed, writes, overtake=0):
     before, after = (service("ns-b", name, cluster_ip(address)) for name, address in
                      (("backup-has", "10.96.111.1"), ("backup-lacks", "10.96.111.2")))
     bed.put(before)
-    bed.cluster.save("backup")
+    bed.cluster.etcd.save("backup")
     with serving as server:
         bed.put(after)
         bed.remove(before)

@@ -24,15 +24,16 @@ def create(bed):
     if bed.cluster.request("GET", "/api/v1/namespaces?labelSelector=scale=yes")["items"]:
         return addresses
     for number, space in enumerate(SPACES, 1):
-        bed.put(namespace(space, {"scale": "yes"}), service(space, "s10000", cluster_ip(f"10.10{number}.{numbers(0)}")), endpointslice(
-            space, "s10000-abcde", "s10000", [endpoint(f"10.1{e}{number}.{numbers(0)}") for e in range(1, 1 + ENDPOINTS)]))
+        endpoints = [endpoint(f"10.1{e}{number}.{numbers(0)}") for e in range(1, 1 + ENDPOINTS)]
+        bed.put(namespace(space, {"scale": "yes"}), service(space, "s10000", cluster_ip(f"10.10{number}.{numbers(0)}")),
+                endpointslice(space, "s10000-abcde", "s10000", endpoints))
         addresses[f"s10000.{space}{S}"] = f"10.10{number}.{numbers(0)}"
         copies = []
         for i in range(1, EACH):
             copies.append([(b"s10000", b"s%d" % (10000 + i)), (numbers(0).encode(), numbers(i).encode())])
             addresses[f"s{10000 + i}.{space}{S}"] = f"10.10{number}.{numbers(i)}"
-        bed.cluster.multiply(f"/registry/services/specs/{space}/s10000", copies)
-        bed.cluster.multiply(f"/registry/endpointslices/{space}/s10000-abcde", copies)
+        bed.cluster.etcd.multiply(f"/registry/services/specs/{space}/s10000", copies)
+        bed.cluster.etcd.multiply(f"/registry/endpointslices/{space}/s10000-abcde", copies)
     return addresses
 
 
@@ -80,7 +81,7 @@ def relist_memory(bed):
     with bed.serving() as server:
         highest(server)
         before = server.rss()
-        bed.cluster.compact()
+        bed.cluster.etcd.compact()
         bed.cluster.restart_api()
         with bed.service("ns-b", "relisted", cluster_ip("10.96.110.9")):
             bed.eventually(server, f"relisted.ns-b{S} A", A("10.96.110.9"), 60)
