@@ -162,6 +162,16 @@ class Bed:
         return self.having(service(namespace, name, spec))
 
     @contextlib.contextmanager
+    def outside(self, more):
+        """The stub upstream knows more, {(name, type): data}, for the time of a with block."""
+        OUTSIDE.update(more)
+        try:
+            yield
+        finally:
+            for key in more:
+                del OUTSIDE[key]
+
+    @contextlib.contextmanager
     def upstream_down(self):
         """The stub upstream does not answer for the time of a with block."""
         answer, self.upstream.answer = self.upstream.answer, lambda query: None

@@ -131,7 +131,7 @@ def forbidden(bed):
             ready = server.http("/ready", server.number("http2"))
             assert ready.status == 503 and "kubernetes" in ready.body, ready
             if bed.subject == "lunadns":
-                assert server.count_log("endpointslices") == 1, "one line for a right that is missing:\n" + server.out
+                assert server.count_log("plugin/kubernetes.*endpointslices") == 1, "not one line for one right:\n" + server.out
             bed.put(*account("poor", rule, {"apiGroups": ["discovery.k8s.io"], "resources": ["endpointslices"],
                                             "verbs": ["list", "watch"]}))
             bed.wait_ready(server, 45)

@@ -1,7 +1,7 @@
 """11-40: services with addresses of their own."""
 
 from cases import Ask
-from expect import A, AAAA, Check, NODATA, NXDOMAIN, REFUSED, SRV, extra
+from expect import A, AAAA, Check, NODATA, NXDOMAIN, REFUSED, SRV, either, extra
 
 S = ".svc.cluster.local"
 
@@ -51,8 +51,10 @@ Ask(35, f"10-244-1-1.web.ns-a{S} A", A("10.244.1.1"))
 Ask(36, f"bogus.web.ns-a{S} A", NXDOMAIN)
 Ask(37, "WeB.nS-a.SVC.Cluster.Local A", A("10.96.1.1"))
 Ask(37, "WeB.nS-a.SVC.Cluster.Local AAAA", NODATA)
-Ask(37, "_HTTP._Tcp.WEB.nS-a.SVC.Cluster.LOCAL SRV", SRV("0 100 80 web.ns-a.svc.Cluster.LOCAL.") + extra(
-    A("10.96.1.1", name="web.ns-a.svc.Cluster.LOCAL")))
+# Names are compressed without regard to case: the additional section may have the target in the question's letters (RFC 4343).
+Ask(37, "_HTTP._Tcp.WEB.nS-a.SVC.Cluster.LOCAL SRV", either(*(
+    SRV("0 100 80 web.ns-a.svc.Cluster.LOCAL.") + extra(A("10.96.1.1", name=name))
+    for name in ("web.ns-a.svc.Cluster.LOCAL", "WEB.nS-a.SVC.Cluster.LOCAL"))))
 Ask(38, f"manual.ns-a{S} A", A("10.96.1.20"))
 Ask(38, f"ext-0.manual.ns-a{S} A", A("198.51.100.7"))
 Ask(39, f"web.ns-a{S} ANY +notcp", NODATA, both=False)

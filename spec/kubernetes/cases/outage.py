@@ -96,7 +96,8 @@ def relisted(bed):
                 bed.cluster.etcd.compact()
                 bed.cluster.restart_api()
                 way.open()
-                bed.eventually(server, f"new-meanwhile.ns-b{S} A", A("10.96.110.2"), CATCH_UP)
+                seconds = bed.eventually(server, f"new-meanwhile.ns-b{S} A", A("10.96.110.2"), CATCH_UP)
+                print(f"    caught up {seconds:.1f} s after the API server was there again")
                 bed.eventually(server, f"gone-meanwhile.ns-b{S} A", NXDOMAIN, CATCH_UP)
                 bed.check(server, f"{back('10.96.110.1')} PTR", NXDOMAIN, zone="in-addr.arpa")
                 # The same with the watch standing until the API server dies under it.
