@@ -17,6 +17,8 @@ local err_buffer = ffi.new("char[?]", 1024)
 ---@field key table of the Corefile
 ---@field bind string the address, "" = all
 ---@field rest? LunaSite of the same address
+---@field listener? integer of a rest site: the core's number of the address
+---@field any_class? boolean of a rest site: a plugin behind the address answers other classes than IN
 
 local function server_name(key, bind)
   local host = bind:find(":", 1, true) and "[" .. bind .. "]" or bind
@@ -55,9 +57,9 @@ end
 
 local function any_class(block)
   for _, instance in ipairs(block.instances) do
-    if instance.plugin.any_class then return 1 end
+    if instance.plugin.any_class then return true end
   end
-  return 0
+  return false
 end
 
 --- Opens every address in the core and tells it which zones it serves.
@@ -84,8 +86,15 @@ function sites.listen(blocks, generation)
       if listener < 0 then return nil, ffi.string(err_buffer) end
       C.luna_config_timeouts(generation, listener, times.read or 0, times.write or 0, times.idle or 0,
         times.max_queries or 0, times.max_connections or 0)
-      C.luna_config_site(generation, listener, assert(boundary.name(site.zone)), site.number, any_class(block))
       site.rest.listener = listener
+      site.rest.any_class = site.rest.any_class or any_class(block)
+    end
+  end
+  -- One plugin for other classes than IN lets them in at the whole address, as in CoreDNS.
+  for _, block in ipairs(blocks) do
+    for _, site in ipairs(block.sites) do
+      C.luna_config_site(generation, site.rest.listener, assert(boundary.name(site.zone)), site.number,
+        site.rest.any_class and 1 or 0)
     end
   end
   return true
