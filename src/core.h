@@ -689,6 +689,22 @@ int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q);
 unsigned luna_kubernetes_missing(const luna_kubernetes *k);
 /* The kinds that are watched, as above. */
 unsigned luna_kubernetes_kinds(const luna_kubernetes *k);
+/* The cluster as k8s_external shows it: external and load balancer addresses of services, in zones
+ * of its own (at least one; the first is where PTR records lead). headless: endpoints of headless
+ * services too. apex: a name of one label, below which the zone's own names are. k stays open
+ * meanwhile. NULL without memory. Allocates: for setup. */
+typedef struct luna_external luna_external;
+luna_external *luna_external_open(const luna_kubernetes *k, const luna_name *zones, int nzones,
+                                  const luna_name *through, int nthrough, uint32_t ttl,
+                                  int headless, const luna_name *apex);
+void luna_external_close(luna_external *e);
+/* As luna_kubernetes_answer. */
+int luna_external_answer(const luna_external *e, luna_query *q);
+
+/* The first search domain of the pod that q came from: NAMESPACE.svc.ZONE, in the zone of k that
+ * q's name is in. 1, or 0 when there is no such pod or zone. Needs `pods verified`. */
+int luna_kubernetes_search(const luna_kubernetes *k, const luna_query *q, luna_name *out);
+
 /* Specs: fills the store of a generation of specs. json is what the API server answers for a kind:
  * to a list (list = 1; what is not in it is gone then, and the kind is listed), or to a watch.
  * Returns how many objects changed an answer, or LUNA_E_FORMAT; err gets what was skipped or wrong,

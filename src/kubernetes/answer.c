@@ -3,19 +3,6 @@
 
 enum { CLASS_IN = 1, CLASS_ANY = 255, SERVFAIL = 2, NXDOMAIN = 3, VERSION_TTL = 28800 };
 
-static const kube_zone *zone_of(const luna_kubernetes *k, const luna_query *q)
-{
-    for (unsigned i = 0; i < k->nzones; i++) {
-        const luna_name *z = &k->zones[i].name;
-        if (z->labels > q->labels)
-            continue;
-        unsigned at = q->label[q->labels - z->labels];
-        if (q->name_len - at == z->len && !memcmp(q->name + at, z->wire, z->len))
-            return &k->zones[i];
-    }
-    return NULL;
-}
-
 static kube_outcome answer_apex(kube_ask *a)
 {
     switch (a->q->qtype) {
@@ -99,15 +86,13 @@ kube_outcome kube_answer_name(kube_ask *a)
 
 int luna_kubernetes_answer(const luna_kubernetes *k, luna_query *q)
 {
-    kube_ask a = {.k = k, .q = q, .zone = zone_of(k, q)};
-    if (!a.zone)
+    const kube_zone *zone = kube_zone_of(k, q);
+    if (!zone)
         return LUNA_NONE;
     bool other_class = q->qclass != CLASS_IN && q->qclass != CLASS_ANY;
     if (other_class || q->qtype == TYPE_AXFR || q->qtype == TYPE_IXFR)
         return LUNA_KUBE_REFUSE;
-    const uint8_t *shown = q->packet_len ? q->packet + 12 : q->name;
-    a.zone_wire = shown + q->label[q->labels - a.zone->name.labels];
-    kube_ask_name(&a, q->name, q->label, q->labels);
+    kube_ask a = kube_ask_begin(k, zone, q);
     int code = LUNA_OK;
     switch (kube_answer_name(&a)) {
     case KUBE_ANSWERED:

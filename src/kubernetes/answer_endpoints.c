@@ -2,7 +2,7 @@
 #include "ask.h"
 
 /* The addresses of one family. Returns what came of it. */
-static kube_outcome answer_addresses(kube_ask *a, const uint8_t *topology, unsigned width)
+kube_outcome kube_answer_addresses(kube_ask *a, const uint8_t *topology, unsigned width)
 {
     kube_each e = kube_each_begin(a, topology);
     kube_outcome outcome = KUBE_NO_NAME;
@@ -49,7 +49,7 @@ static bool write_records(kube_ask *a, const uint8_t *topology, unsigned weight)
     while (kube_each_next(a, &e)) {
         const uint8_t *label = kube_each_label(&e, room), *at = e.d->bytes + e.d->ports_at;
         const uint8_t *cluster = e.d->cluster_at ? e.d->bytes + e.d->cluster_at : NULL;
-        unsigned len = kube_target(label, cluster, a->found, a->zone_wire, target);
+        unsigned len = kube_target(label, cluster, a->found, !a->outside, a->zone_wire, target);
         for (unsigned i = 0; len && i < e.d->nports; i++) {
             kube_portref p;
             at = kube_port_read(at, &p);
@@ -81,13 +81,13 @@ static void write_additional(kube_ask *a, const uint8_t *topology)
             luna_reply_flags(a->q, LUNA_TC, 0);
         if (fresh < 0)
             return;
-        if (fresh && kube_target(label, cluster, a->found, a->zone_wire, target) &&
+        if (fresh && kube_target(label, cluster, a->found, !a->outside, a->zone_wire, target) &&
             !kube_write_extra(a, target, ip, e.d->width))
             return;
     }
 }
 
-static kube_outcome answer_srv(kube_ask *a, const uint8_t *topology)
+kube_outcome kube_answer_srv(kube_ask *a, const uint8_t *topology)
 {
     kube_each e = kube_each_begin(a, topology);
     unsigned count = 0;
@@ -108,13 +108,13 @@ static kube_outcome answer_in(kube_ask *a, const uint8_t *topology)
 {
     switch (a->q->qtype) {
     case TYPE_A:
-        return answer_addresses(a, topology, 4);
+        return kube_answer_addresses(a, topology, 4);
     case TYPE_AAAA:
-        return answer_addresses(a, topology, 16);
+        return kube_answer_addresses(a, topology, 16);
     case TYPE_SRV:
-        return answer_srv(a, topology);
+        return kube_answer_srv(a, topology);
     default:
-        return answer_addresses(a, topology, 0);
+        return kube_answer_addresses(a, topology, 0);
     }
 }
 

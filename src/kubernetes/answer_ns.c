@@ -4,15 +4,8 @@
 
 enum { SERVERS = 512 }; /* names or addresses in a reply */
 
-typedef struct servers {
-    const kube_ask *a;
-    unsigned at;       /* of the local addresses */
-    kube_walk w;       /* the slices that hold it */
-    bool walking, any; /* any: a service was found */
-} servers;
-
-/* The next service with a local address behind it, and the slice that says so. */
-static const kube_slice_data *next(servers *s, const kube_name **name, const kube_service **v)
+const kube_slice_data *kube_next_server(kube_servers *s, const kube_name **name,
+                                        const kube_service **v)
 {
     const luna_kubernetes *k = s->a->k;
     for (; s->at < k->nlocal; s->at++, s->walking = false) {
@@ -42,20 +35,20 @@ static void each_server(kube_ask *a, server_fn fn)
 {
     /* Names below a reverse zone would lead nowhere. */
     const uint8_t *zone = a->zone->reverse ? a->k->primary.wire : a->zone_wire;
-    servers s = {.a = a};
+    kube_servers s = {.a = a};
     const kube_name *n;
     const kube_service *v;
     const kube_slice_data *d;
     uint8_t name[256], room[64];
     kube_seen_begin(SERVERS);
-    while ((d = next(&s, &n, &v))) {
+    while ((d = kube_next_server(&s, &n, &v))) {
         kube_each e = {.d = d};
         for (; v->type == KUBE_HEADLESS && e.i < d->n; e.i++) {
-            unsigned len = kube_target(kube_each_label(&e, room), NULL, n, zone, name);
+            unsigned len = kube_target(kube_each_label(&e, room), NULL, n, true, zone, name);
             if (len)
                 fn(a, name, len, d->bytes + (size_t)e.i * d->width, d->width);
         }
-        unsigned len = kube_target(NULL, NULL, n, zone, name);
+        unsigned len = kube_target(NULL, NULL, n, true, zone, name);
         const uint8_t *ip = v->bytes;
         for (unsigned i = 0; len && i < (unsigned)v->n4 + v->n6; i++) {
             unsigned width = i < v->n4 ? 4 : 16;

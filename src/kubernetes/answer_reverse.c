@@ -59,7 +59,7 @@ static kube_outcome answer_endpoints(kube_ask *a, const uint8_t *ip, unsigned wi
     kube_seen_begin(count);
     for (holders h = holders_of(a->k, ip, width); next_holder(&h);) {
         for (; here(&h); h.e.i++) {
-            unsigned len = kube_target(kube_each_label(&h.e, room), NULL, h.p->owner,
+            unsigned len = kube_target(kube_each_label(&h.e, room), NULL, h.p->owner, true,
                                        a->k->primary.wire, target);
             int fresh = len ? kube_seen_add(luna_name_hash(target, len)) : 0;
             if (fresh < 0 || (fresh && !kube_write(a, TYPE_PTR, a->k->ttl, target, len)))
@@ -90,6 +90,6 @@ kube_outcome kube_answer_reverse(kube_ask *a)
         return KUBE_NO_DATA;
     if (!service)
         return answer_endpoints(a, ip, width, count);
-    unsigned len = kube_target(NULL, NULL, service, k->primary.wire, target);
+    unsigned len = kube_target(NULL, NULL, service, true, k->primary.wire, target);
     return len && kube_write(a, TYPE_PTR, k->ttl, target, len) ? KUBE_ANSWERED : KUBE_NO_DATA;
 }

@@ -20,7 +20,7 @@ static kube_outcome answer_ports(kube_ask *a, unsigned fit)
     const uint8_t *first = v->bytes + v->ports_at, *at = first;
     unsigned candidates = fit * (v->n4 + v->n6), weight = candidates ? 100 / candidates : 0;
     uint8_t target[256];
-    unsigned len = kube_target(NULL, NULL, a->found, a->zone_wire, target);
+    unsigned len = kube_target(NULL, NULL, a->found, true, a->zone_wire, target);
     bool any = false;
     for (unsigned i = 0; len && candidates && i < v->nports; i++) {
         kube_portref p, other;

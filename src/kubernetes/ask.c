@@ -1,6 +1,28 @@
 /* What a question's name means. */
 #include "ask.h"
 
+const kube_zone *kube_zone_of(const luna_kubernetes *k, const luna_query *q)
+{
+    for (unsigned i = 0; i < k->nzones; i++) {
+        const luna_name *z = &k->zones[i].name;
+        if (z->labels > q->labels)
+            continue;
+        unsigned at = q->label[q->labels - z->labels];
+        if (q->name_len - at == z->len && !memcmp(q->name + at, z->wire, z->len))
+            return &k->zones[i];
+    }
+    return NULL;
+}
+
+kube_ask kube_ask_begin(const luna_kubernetes *k, const kube_zone *zone, luna_query *q)
+{
+    const uint8_t *shown = q->packet_len ? q->packet + 12 : q->name;
+    kube_ask a = {.k = k, .q = q, .zone = zone};
+    a.zone_wire = shown + q->label[q->labels - zone->name.labels];
+    kube_ask_name(&a, q->name, q->label, q->labels);
+    return a;
+}
+
 void kube_ask_name(kube_ask *a, const uint8_t *name, const uint8_t *label, unsigned labels)
 {
     a->name = name;

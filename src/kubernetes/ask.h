@@ -47,6 +47,7 @@ typedef struct kube_ask {
 
     const kube_name *found;
     const kube_service *v;
+    bool outside;   /* for k8s_external: names have no svc */
     unsigned links; /* CNAMEs written */
 } kube_ask;
 
@@ -69,6 +70,10 @@ static inline bool kube_label_same(const uint8_t *a, const uint8_t *b)
 
 /* ---- ask.c */
 
+/* The zone of the directive that a question is in; the longest. NULL = none. */
+const kube_zone *kube_zone_of(const luna_kubernetes *k, const luna_query *q);
+/* Begins with q's own name. */
+kube_ask kube_ask_begin(const luna_kubernetes *k, const kube_zone *zone, luna_query *q);
 /* Points a at a name, of which so many labels are below the zone. */
 void kube_ask_name(kube_ask *a, const uint8_t *name, const uint8_t *label, unsigned labels);
 /* Reads a name of at least three labels below the zone whose last label is "svc". Returns false for
@@ -130,12 +135,24 @@ bool kube_write_address(kube_ask *a, const uint8_t *ip, unsigned width);
 bool kube_write_extra(kube_ask *a, const uint8_t *owner, const uint8_t *ip, unsigned width);
 bool kube_write_srv(kube_ask *a, unsigned weight, unsigned port, const uint8_t *target,
                     unsigned len);
+/* What an SOA says; the first labels of its names, which are in the zone. */
+typedef struct kube_soa {
+    const char *server;
+    unsigned server_len;
+    const char *mail;
+    unsigned mail_len;
+    int serial; /* KUBE_SERIAL_ */
+    uint32_t ttl;
+} kube_soa;
+
+bool kube_write_soa_of(kube_ask *a, int section, const kube_soa *soa);
+/* That of the directive's own zones. */
 bool kube_write_soa(kube_ask *a, int section);
 /* The reply to a name error (rcode 3), or when there is no data (0): an SOA. */
 void kube_write_negative(kube_ask *a, int rcode);
-/* The name [endpoint.[cluster.]]service.namespace.svc.zone; out holds 256. Returns its length, 0
+/* The name [endpoint.[cluster.]]service.namespace.[svc.]zone; out holds 256. Returns its length, 0
  * when it is too long. */
-unsigned kube_target(const uint8_t *endpoint, const uint8_t *cluster, const kube_name *n,
+unsigned kube_target(const uint8_t *endpoint, const uint8_t *cluster, const kube_name *n, bool svc,
                      const uint8_t *zone, uint8_t *out);
 
 /* ---- the parts of an answer, each in the file of its name */
@@ -146,7 +163,20 @@ kube_outcome kube_answer_endpoints(kube_ask *a);
 kube_outcome kube_answer_alias(kube_ask *a);
 kube_outcome kube_answer_pod(kube_ask *a);
 kube_outcome kube_answer_reverse(kube_ask *a);
+kube_outcome kube_answer_srv(kube_ask *a, const uint8_t *topology); /* of endpoints */
+kube_outcome kube_answer_addresses(kube_ask *a, const uint8_t *topology, unsigned width);
 kube_outcome kube_answer_ns(kube_ask *a);
 kube_outcome kube_answer_ns_address(kube_ask *a);
+/* The services with an address of this server behind them, one after another. */
+typedef struct kube_servers {
+    const kube_ask *a;
+    unsigned at; /* of the local addresses */
+    kube_walk w; /* the slices that hold it */
+    bool walking, any;
+} kube_servers;
+
+/* The next; the slice that says so, or NULL. any: there was one. */
+const kube_slice_data *kube_next_server(kube_servers *s, const kube_name **name,
+                                        const kube_service **v);
 
 #endif

@@ -1,6 +1,7 @@
 /* Opening the cluster as a directive shows it, and what its plugin asks beside answers. */
 #include <stdio.h>
 #include <stdlib.h>
+#include "ask.h"
 #include "cluster.h"
 #include "pack.h"
 
@@ -17,6 +18,18 @@ static bool is_reverse(const luna_name *z)
 static int deepest_first(const void *a, const void *b)
 {
     return ((const kube_zone *)b)->name.labels - ((const kube_zone *)a)->name.labels;
+}
+
+void kube_view_zones(luna_kubernetes *k, const luna_name *zones, int n)
+{
+    k->nzones = (unsigned)n;
+    k->primary.len = 0;
+    for (int i = 0; i < n; i++) {
+        k->zones[i] = (kube_zone){.name = zones[i], .reverse = is_reverse(&zones[i])};
+        if (!k->zones[i].reverse && !k->primary.len)
+            k->primary = zones[i];
+    }
+    qsort(k->zones, k->nzones, sizeof *k->zones, deepest_first);
 }
 
 static bool under_any(const luna_name *z, const luna_name *list, int n)
@@ -49,18 +62,11 @@ static const char *take(luna_kubernetes *k, const luna_kubernetes_config *c)
     k->spaces = calloc((size_t)c->nnamespaces + 1, sizeof *k->spaces);
     if (!k->zones || !k->through || !k->local || !k->spaces)
         return "no memory for the cluster's names";
-    k->nzones = (unsigned)c->nzones;
     k->nthrough = (unsigned)c->nthrough;
     k->nlocal = (unsigned)c->nlocal;
-    for (int i = 0; i < c->nzones; i++) {
-        kube_zone *z = &k->zones[i];
-        z->name = c->zones[i];
-        z->reverse = is_reverse(&z->name);
-        z->imported = under_any(&z->name, c->multicluster, c->nmulticluster);
-        if (!z->reverse && !k->primary.len)
-            k->primary = z->name;
-    }
-    qsort(k->zones, k->nzones, sizeof *k->zones, deepest_first);
+    kube_view_zones(k, c->zones, c->nzones);
+    for (unsigned i = 0; i < k->nzones; i++)
+        k->zones[i].imported = under_any(&k->zones[i].name, c->multicluster, c->nmulticluster);
     if (!k->primary.len)
         return "non-reverse zone name must be used";
     for (int i = 0; i < c->nnamespaces; i++) {
@@ -109,4 +115,27 @@ unsigned luna_kubernetes_missing(const luna_kubernetes *k)
 unsigned luna_kubernetes_kinds(const luna_kubernetes *k)
 {
     return k->cluster->kinds;
+}
+
+int luna_kubernetes_search(const luna_kubernetes *k, const luna_query *q, luna_name *out)
+{
+    unsigned width = q->client.family == 4 ? 4 : 16;
+    const kube_zone *zone = kube_zone_of(k, q);
+    if (!zone || zone->reverse || !q->client.family)
+        return 0;
+    kube_walk w = kube_walk_begin(&k->store->pod_ips, kube_address_hash(q->client.ip, width));
+    const kube_pod *p;
+    while ((p = kube_walk_next(&w)) && !kube_pod_has(p, q->client.ip, width))
+        ;
+    uint8_t wire[64 + 4 + 256];
+    unsigned len = 0;
+    if (p) {
+        len = p->space->label[0] + 1u;
+        memcpy(wire, p->space->label, len);
+        memcpy(wire + len, "\3svc", 4);
+        memcpy(wire + len + 4, zone->name.wire, zone->name.len);
+        len += 4u + zone->name.len;
+    }
+    KUBE_READER_DONE();
+    return p && !luna_name_set(wire, len, out);
 }

@@ -25,4 +25,7 @@ struct luna_kubernetes {
     bool ignore_empty, zonal, endpoints;
 };
 
+/* Takes over the zones into k->zones, which has room for them. In view.c. */
+void kube_view_zones(luna_kubernetes *k, const luna_name *zones, int n);
+
 #endif

@@ -60,6 +60,7 @@ bool kube_write_srv(kube_ask *a, unsigned weight, unsigned port, const uint8_t *
     return kube_write(a, TYPE_SRV, a->k->ttl, rdata, 6 + len);
 }
 
+/* A name in the zone: front holds its first labels. */
 static unsigned put_name(uint8_t *out, const char *front, unsigned n, const kube_ask *a)
 {
     memcpy(out, front, n);
@@ -67,22 +68,31 @@ static unsigned put_name(uint8_t *out, const char *front, unsigned n, const kube
     return n + a->zone->name.len;
 }
 
-bool kube_write_soa(kube_ask *a, int section)
+bool kube_write_soa_of(kube_ask *a, int section, const kube_soa *soa)
 {
-    const luna_kubernetes *k = a->k;
-    const uint32_t *serial =
-        &k->store->serial[a->zone->imported ? KUBE_SERIAL_IMPORTED : KUBE_SERIAL_OWN];
-    uint8_t rdata[2 * 256 + 40];
-    unsigned n = put_name(rdata, "\2ns\3dns", 7, a);
-    n += put_name(rdata + n, "\12hostmaster", 11, a);
-    luna_put32(rdata + n, __atomic_load_n(serial, __ATOMIC_ACQUIRE));
+    uint8_t rdata[2 * (64 + 256) + 20];
+    unsigned n = put_name(rdata, soa->server, soa->server_len, a);
+    n += put_name(rdata + n, soa->mail, soa->mail_len, a);
+    luna_put32(rdata + n, __atomic_load_n(&a->k->store->serial[soa->serial], __ATOMIC_ACQUIRE));
     luna_put32(rdata + n + 4, SOA_REFRESH);
     luna_put32(rdata + n + 8, SOA_RETRY);
     luna_put32(rdata + n + 12, SOA_EXPIRE);
-    luna_put32(rdata + n + 16, k->ttl);
+    luna_put32(rdata + n + 16, a->k->ttl);
     begin(a->q);
-    uint32_t ttl = k->ttl < SOA_TTL_MAX ? k->ttl : SOA_TTL_MAX;
-    return written(a->q, luna_reply_add(a->q, section, a->zone_wire, TYPE_SOA, ttl, rdata, n + 20));
+    return written(a->q,
+                   luna_reply_add(a->q, section, a->zone_wire, TYPE_SOA, soa->ttl, rdata, n + 20));
+}
+
+bool kube_write_soa(kube_ask *a, int section)
+{
+    uint32_t ttl = a->k->ttl;
+    const kube_soa soa = {"\2ns\3dns",
+                          7,
+                          "\12hostmaster",
+                          11,
+                          a->zone->imported ? KUBE_SERIAL_IMPORTED : KUBE_SERIAL_OWN,
+                          ttl < SOA_TTL_MAX ? ttl : SOA_TTL_MAX};
+    return kube_write_soa_of(a, section, &soa);
 }
 
 void kube_write_negative(kube_ask *a, int rcode)
@@ -92,14 +102,14 @@ void kube_write_negative(kube_ask *a, int rcode)
     kube_write_soa(a, LUNA_AUTHORITY);
 }
 
-unsigned kube_target(const uint8_t *endpoint, const uint8_t *cluster, const kube_name *n,
+unsigned kube_target(const uint8_t *endpoint, const uint8_t *cluster, const kube_name *n, bool svc,
                      const uint8_t *zone, uint8_t *out)
 {
     unsigned zone_len = 1, len = 0;
     for (const uint8_t *p = zone; *p; p += *p + 1u)
         zone_len += *p + 1u;
     unsigned front = (endpoint ? endpoint[0] + 1u : 0) + (cluster ? cluster[0] + 1u : 0);
-    if (front + n->len + 4u + zone_len > LUNA_NAME_MAX)
+    if (front + n->len + (svc ? 4u : 0) + zone_len > LUNA_NAME_MAX)
         return 0;
     if (endpoint) {
         memcpy(out, endpoint, endpoint[0] + 1u);
@@ -111,7 +121,10 @@ unsigned kube_target(const uint8_t *endpoint, const uint8_t *cluster, const kube
     }
     memcpy(out + len, n->wire, n->len);
     len += n->len;
-    memcpy(out + len, "\3svc", 4);
-    memcpy(out + len + 4, zone, zone_len);
-    return len + 4 + zone_len;
+    if (svc) {
+        memcpy(out + len, "\3svc", 4);
+        len += 4;
+    }
+    memcpy(out + len, zone, zone_len);
+    return len + zone_len;
 }
