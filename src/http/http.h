@@ -15,6 +15,8 @@ void luna_endpoint_close(luna_endpoint *e, int kind);
 /* The port it listens on: what the kernel chose for port 0. */
 uint16_t luna_endpoint_port(const luna_endpoint *e);
 
+/* The first generation is being made: until one takes over nothing is ready. */
+void luna_ready_starting(void);
 /* Gates (core.h: luna_ready_gate) of this generation are the ones /ready looks at from now on.
  * Before the first call all gates count. Any thread. */
 void luna_ready_take_over(const luna_generation *g);

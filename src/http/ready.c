@@ -19,6 +19,7 @@ static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static gate gates[GATES];
 static const luna_generation *serving; /* NULL before the first one: all gates count */
 static bool continuous, ending;
+static bool starting; /* the first generation is being made: gates may be missing yet */
 
 int luna_ready_gate(luna_generation *g, const char *plugin)
 {
@@ -63,6 +64,14 @@ void luna_ready_take_over(const luna_generation *g)
 {
     pthread_mutex_lock(&lock);
     serving = g;
+    starting = false;
+    pthread_mutex_unlock(&lock);
+}
+
+void luna_ready_starting(void)
+{
+    pthread_mutex_lock(&lock);
+    starting = true;
     pthread_mutex_unlock(&lock);
 }
 
@@ -108,6 +117,8 @@ int luna_ready_ask(char *out, size_t len)
     size_t n = 0, at = 0;
     out[0] = 0;
     pthread_mutex_lock(&lock);
+    if (starting)
+        names[n++] = "starting";
     for (int i = 0; i < GATES; i++) {
         const gate *g = &gates[i];
         bool counts = g->generation && (!serving || g->generation == serving);

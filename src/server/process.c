@@ -302,8 +302,15 @@ static int start(void)
             return 1;
         }
     }
+    luna_ready_starting();
+    /* Before the first generation: what it waits for is said while it waits. */
+    if (luna_log_start(STDOUT_FILENO)) {
+        fprintf(stderr, "no thread for the log\n");
+        return 1;
+    }
     process.current = luna_generation_load(&process.options->source, err, sizeof err);
     if (!process.current) {
+        luna_log_stop();
         fprintf(stderr, "%s\n", err);
         return 1;
     }
@@ -312,7 +319,7 @@ static int start(void)
     luna_log_debug(process.current->debug);
     luna_ready_set_continuous(process.current->ready_continuous);
     luna_ready_take_over(process.current);
-    if (luna_log_start(STDOUT_FILENO) || luna_workers_start(n)) {
+    if (luna_workers_start(n)) {
         fprintf(stderr, "no threads for %u workers\n", n);
         return 1;
     }
