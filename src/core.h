@@ -146,8 +146,9 @@ typedef struct luna_state {
     uint32_t worker_index; /* from 0 */
     uint32_t workers;
     uint32_t serving; /* slot + 1 of the query whose handler runs, for the watchdog; 0 = none */
-    uint8_t dry;      /* 1 = warm-up or check: nothing leaves the process */
-    uint8_t pad[3];
+    uint8_t dry;      /* 1 = warm-up: nothing leaves the process */
+    uint8_t checking; /* 1 = `lunadns check`: nothing is started that goes on by itself */
+    uint8_t pad[2];
 } luna_state;
 
 /* Size of luna_query in the upper, of luna_state in the lower 32 bits: Lua compares it with its own
@@ -283,6 +284,11 @@ int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, 
 /* The reply in dig's presentation format (for tests, the log, debug). Allocates (ldns). Returns the
  * length. */
 int luna_message_text(const uint8_t *message, size_t len, char *out, size_t out_len);
+
+/* Rewrites records in presentation format, one a line, names absolute, the way luna_message_text
+ * prints them (for tests). Allocates (ldns). Returns the length, LUNA_E_FORMAT with a text in err,
+ * or LUNA_E_SPACE. */
+int luna_records_text(const char *text, char *out, size_t out_len, char *err, size_t err_len);
 
 /* ---- the question rewritten (src/dns/rewrite.c)
  * --------------------------------------------------------------- */
@@ -1103,6 +1109,26 @@ void luna_log_capture(int on);
 size_t luna_log_take(char *out, size_t cap);
 /* Lets time pass and fires what is due. */
 void luna_offline_advance(luna_state *s, uint64_t ns);
+/* The same in steps, up to the one in which a query of s or of the generation that serves is woken.
+ * Returns the ns that passed. */
+uint64_t luna_offline_pass(luna_state *s, uint64_t ns);
+/* A reload: an empty generation more on the worker of s; from luna_offline_take_over on, new
+ * queries are its own. The one before is dropped once luna_offline_held is 0: clients' queries that
+ * it still has. What Lua opened in it is closed before. The last one goes with luna_offline_close.
+ */
+luna_state *luna_offline_next_generation(luna_state *s);
+void luna_offline_take_over(luna_state *s);
+unsigned luna_offline_held(const luna_state *s);
+void luna_offline_drop(luna_state *s);
+
+/* ---- tools (src/server/offline.c): a worker beside no server
+ * ------------------------------ */
+
+/* As luna_offline_open, but the clock is the world's and exchanges go out to the upstreams; still
+ * nothing listens. luna_shadow_run is one turn of its loop: it sends what waits to be sent, waits
+ * at most ms milliseconds for something to happen, and returns how many queries of s are woken. */
+luna_state *luna_shadow_open(void);
+int luna_shadow_run(luna_state *s, unsigned ms);
 
 #pragma GCC visibility pop
 #endif

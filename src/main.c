@@ -7,12 +7,13 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
-#include <lauxlib.h>
 #include <luajit.h>
 #include "server/process.h"
+#include "server/tool.h"
 
 static const char usage[] =
     "Usage: lunadns [flags]\n"
+    "       lunadns help\n"
     "  -conf FILE      Corefile to load (default \"Corefile\"; \"stdin\" reads standard input)\n"
     "  -dns.port N     default port (default 53); -p N is the same\n"
     "  -pidfile FILE   where to write the process id\n"
@@ -52,31 +53,6 @@ static int print_version(void)
     return 0;
 }
 
-/* `-plugins [NAME]` is answered by the runtime: options are data there. */
-static int print_plugins(const char *name)
-{
-    char err[1024];
-    lua_State *L = luna_lua_new(err, sizeof err);
-    if (!L) {
-        fprintf(stderr, "%s\n", err);
-        return 1;
-    }
-    lua_getglobal(L, "require");
-    lua_pushstring(L, "lunadns.help");
-    if (lua_pcall(L, 1, 1, 0) == 0) {
-        lua_pushstring(L, name);
-        if (lua_pcall(L, 1, 2, 0) == 0) {
-            int ok = lua_toboolean(L, -2);
-            fputs(lua_tostring(L, -1), ok ? stdout : stderr);
-            luna_lua_close(L);
-            return ok ? 0 : 1;
-        }
-    }
-    fprintf(stderr, "%s\n", lua_tostring(L, -1));
-    luna_lua_close(L);
-    return 1;
-}
-
 /* The value of a flag: after "=", or the next argument. */
 static const char *value_of(char **argv, int *i, const char *name, char *equals)
 {
@@ -114,6 +90,11 @@ int main(int argc, char **argv)
 {
     hold_standard_descriptors();
     take_descriptors();
+    if (argc > 1 && argv[1][0] != '-') {
+        int code = luna_tool_run(argc - 1, argv + 1);
+        if (code >= 0)
+            return code;
+    }
     luna_options o = {.source = {.conf = NULL, .port = 53}};
     char *text = NULL;
     for (int i = 1; i < argc; i++) {
@@ -148,7 +129,8 @@ int main(int argc, char **argv)
         } else if (!strcmp(name, "version")) {
             return print_version();
         } else if (!strcmp(name, "plugins")) {
-            return print_plugins(equals ? equals + 1 : argv[i + 1]);
+            const char *of = equals ? equals + 1 : argv[i + 1];
+            return luna_tool_run(of ? 2 : 1, (char *[]){"plugins", (char *)of});
         } else if (!strcmp(name, "help") || !strcmp(name, "h")) {
             fputs(usage, stdout);
             return 0;

@@ -61,9 +61,12 @@ end
 ---@field port integer default port
 ---@field pump? fun() specs: waits in place of luna_setup_pump
 ---@field scripted? table specs: what dns.http and sockets get in place of a network (dns/test/scripted.lua)
+---@field directory? string where plugins are looked for; without it the directory of conf
+---@field last? fun(text: string): function specs: what stands behind the last plugin of a block
+---@field wrap? fun(handler: function, instance: table): function tools: around each plugin's handler
 
 local function read(source, given, warn)
-  local directory = given.conf:match "^(.*)/[^/]*$" or "."
+  local directory = given.directory or given.conf:match "^(.*)/[^/]*$" or "."
   local loader = loader_of.new(directory, source.readfile)
   local config, err = corefile.read(given.conf, given.text, {
     known = function(name) return loader:known(name) end, default_port = given.port, readfile = source.readfile,
@@ -111,7 +114,7 @@ local function make(state, given, source, role)
   made, err = build(config, {
     loader = loader, state = state, generation = state.generation, role = role, directory = directory,
     workers = state.workers, closers = drive.closers, warn = warn, spawner = settle.spawn, run = settle.run,
-    watch = function(path) watched[path] = true end,
+    watch = function(path) watched[path] = true end, last = given.last, wrap = given.wrap,
   }, drive)
   settle.finish()
   if not made then return nil, err end

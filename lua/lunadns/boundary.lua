@@ -13,16 +13,34 @@ local function read(path)
   return text
 end
 
--- The server hands its own header over; a spec loads the shared library that the build made.
-local declarations = package.loaded["lunadns.declarations"]
-if declarations then
-  ffi.cdef(declarations)
-else
-  local build = os.getenv "LUNADNS_BUILD" or "build"
-  local text = assert(read(build .. "/core.cdef"), build .. "/core.cdef is missing: run `make` first")
-  ffi.cdef(text)
-  ffi.load(build .. "/liblunadns.so", true)
+--- The library for a Lua that is not the server's: LUNADNS_BUILD names a build, else it is found from where this file is,
+--- PREFIX/share/lunadns/lunadns or lua/lunadns of the source.
+local function load_library()
+  local build = os.getenv "LUNADNS_BUILD"
+  local here = debug.getinfo(1, "S").source:match "^@(.*)/lunadns/boundary%.lua$" or "."
+  local candidates = build and { build } or { here .. "/../../lib", here .. "/../build", "build" }
+  for _, directory in ipairs(candidates) do
+    local path = directory .. "/liblunadns.so"
+    local f = io.open(path, "rb")
+    if f then
+      f:close()
+      ffi.load(path, true)
+      return
+    end
+  end
+  error(("liblunadns.so is not in %s: `make install`, or `make` in the source tree, or set LUNADNS_BUILD to its directory")
+    :format(table.concat(candidates, ", ")), 0)
 end
+
+-- The server hands its own header over; elsewhere the library does, which holds it too.
+local declarations = package.loaded["lunadns.declarations"]
+if not declarations then
+  load_library()
+  ffi.cdef "const char *luna_embedded(const char *path, size_t *len);"
+  local len = ffi.new "size_t[1]"
+  declarations = ffi.string(ffi.C.luna_embedded("core.cdef", len), len[0])
+end
+ffi.cdef(declarations)
 
 local C = ffi.C
 boundary.C = C

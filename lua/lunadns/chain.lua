@@ -95,7 +95,7 @@ end
 
 --- Reads all blocks and runs the configure functions: plugin order outside, blocks inside, as CoreDNS.
 ---@param config table of lunadns.corefile
----@param env table { loader, state, generation, role, directory, workers, closers, spawner, warn, run }
+---@param env table { loader, state, generation, role, directory, workers, closers, spawner, warn, run, last, wrap }
 ---@return LunaBlock[]|nil
 ---@return string|nil err
 function chain.read(config, env)
@@ -163,7 +163,7 @@ function chain.build(block, names, env)
     if instance.plugin.setup then
       if not handler then
         local text = ("plugin/%s: no next plugin found"):format(instance.plugin.name)
-        handler = function() return SERVFAIL, text end
+        handler = env.last and env.last(text) or function() return SERVFAIL, text end
       end
       instance.server.place = i
       instance.server.behind = instance.plugin.live and cached(block, i, handler, names)
@@ -183,7 +183,7 @@ function chain.build(block, names, env)
             own = guard.sign(own, number)
           end
         end
-        handler = own
+        handler = env.wrap and env.wrap(own, instance) or own
       end
     end
   end

@@ -371,7 +371,7 @@ describe("forward", function()
     local C = require("lunadns.boundary").C
     local s = t.server(". {\n forward . 10.0.0.1 10.0.0.2 {\n max_concurrent 1000\n }\n}")
     s:query "www.test. A"
-    local question = require("dns.test.reply").question("www.test. A", {})
+    local question = require("dns.test.question").packet("www.test. A", {})
     local packets, lens = ffi.new "const uint8_t *[1]", ffi.new("uint32_t[1]", #question)
     packets[0] = question
     local client = require("lunadns.boundary").addr("10.240.0.1:40212", 40212)

@@ -169,3 +169,24 @@ int luna_record_text(const luna_query *q, const luna_record *r, char *out, size_
     free(text);
     return (int)n;
 }
+
+/* Parsed and printed by ldns, so that two spellings of a record become one. */
+int luna_records_text(const char *text, char *out, size_t out_len, char *err, size_t err_len)
+{
+    ldns_rr_list *list = ldns_rr_list_new();
+    if (err && err_len > 0)
+        err[0] = 0;
+    int code =
+        list ? luna_text_records(text, NULL, LDNS_DEFAULT_TTL, list, err, err_len) : LUNA_E_SPACE;
+    char *printed = code == LUNA_OK ? ldns_rr_list2str(list) : NULL;
+    if (printed) {
+        size_t n = strlen(printed);
+        code = n < out_len ? (int)n : LUNA_E_SPACE;
+        if (code >= 0)
+            memcpy(out, printed, n + 1);
+        free(printed);
+    }
+    if (list)
+        ldns_rr_list_deep_free(list);
+    return code;
+}

@@ -1,23 +1,66 @@
-/* The core for specs: one worker that nothing runs by itself. */
+/* The core for specs and tools: one worker that nothing runs by itself, in the caller's thread. */
 #include <stdlib.h>
 #include <string.h>
 #include <urcu-qsbr.h>
 #include "turn.h"
 
-luna_state *luna_offline_open(void)
+/* An empty generation of a worker; the first one serves at once. */
+static luna_state *generation_of(luna_worker *w)
+{
+    luna_generation *g = luna_generation_new(&w, 1, true);
+    g->open_seats = 1;
+    if (!w->turn->current) {
+        w->turn->current = g;
+        g->seats[0].current = true;
+    }
+    return &g->seats[0].state;
+}
+
+static luna_state *open_worker(int kind)
 {
     static __thread int registered;
     if (!registered++)
         rcu_register_thread();
-    luna_worker *w = luna_worker_new(0, WORKER_OFFLINE);
+    luna_worker *w = luna_worker_new(0, kind);
     if (!w)
         return NULL;
-    luna_generation *g = luna_generation_new(&w, 1, true);
-    w->turn->current = g;
     w->turn->online = true;
-    g->seats[0].current = true;
-    g->open_seats = 1;
-    return &g->seats[0].state;
+    return generation_of(w);
+}
+
+luna_state *luna_offline_open(void)
+{
+    return open_worker(WORKER_OFFLINE);
+}
+
+luna_state *luna_shadow_open(void)
+{
+    return open_worker(WORKER_SHADOW);
+}
+
+luna_state *luna_offline_next_generation(luna_state *s)
+{
+    return generation_of(s->worker);
+}
+
+void luna_offline_take_over(luna_state *s)
+{
+    luna_worker *w = s->worker;
+    w->turn->current->seats[w->index].current = false;
+    w->turn->current = s->generation;
+    s->generation->seats[w->index].current = true;
+}
+
+unsigned luna_offline_held(const luna_state *s)
+{
+    return s->generation->seats[s->worker->index].held;
+}
+
+void luna_offline_drop(luna_state *s)
+{
+    luna_generation *g = s->generation;
+    luna_seat_end(g, &g->seats[s->worker->index]);
+    luna_generation_free(g);
 }
 
 void luna_offline_close(luna_state *s)
@@ -88,4 +131,37 @@ void luna_offline_advance(luna_state *s, uint64_t ns)
     s->now = w->now;
     luna_wheel_run(&w->wheel, w->now);
     rcu_quiescent_state();
+}
+
+uint64_t luna_offline_pass(luna_state *s, uint64_t ns)
+{
+    luna_worker *w = s->worker;
+    luna_state *current = &w->turn->current->seats[w->index].state;
+    uint64_t end = w->now + ns, began = w->now;
+    do {
+        uint64_t next = (w->now / WHEEL_TICK + 1) * WHEEL_TICK;
+        w->now = !w->wheel.count || next > end ? end : next;
+        luna_wheel_run(&w->wheel, w->now);
+    } while (w->now < end && !s->woken_len && !current->woken_len);
+    s->now = current->now = w->now;
+    rcu_quiescent_state();
+    return w->now - began;
+}
+
+static void nothing(uv_timer_t *h)
+{
+    (void)h;
+}
+
+int luna_shadow_run(luna_state *s, unsigned ms)
+{
+    luna_worker *w = s->worker;
+    struct luna_turn *t = w->turn;
+    luna_turn_end(w); /* sends what was asked since */
+    if (!uv_is_active((uv_handle_t *)&t->tick))
+        uv_timer_start(&t->tick, nothing, ms, 0);
+    uv_run(&w->loop, UV_RUN_ONCE);
+    luna_turn_begin(w);
+    s->now = t->current->seats[w->index].state.now = w->now;
+    return (int)s->woken_len;
 }

@@ -74,7 +74,7 @@ static void remember(struct luna_turn *t, luna_listener *l, const luna_query *q)
 static void reply(luna_slot *slot)
 {
     luna_query *q = &slot->q;
-    if (q->worker->offline) {
+    if (q->worker->offline || q->worker->shadow) {
         slot->use = SLOT_DONE;
         return;
     }

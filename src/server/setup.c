@@ -9,7 +9,7 @@ int luna_setup_begin(luna_state *s)
     luna_worker *w = s->worker;
     if (w && w->offline)
         return LUNA_OK;
-    if (!w || !w->setup) {
+    if (!w || (!w->setup && !w->shadow)) {
         w = luna_worker_new(0, WORKER_SETUP);
         if (!w)
             return LUNA_E_SPACE;

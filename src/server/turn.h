@@ -48,6 +48,7 @@ enum {
     WORKER_SERVING, /* counts in luna_worker_count; luna_workers_start gives it a thread */
     WORKER_OFFLINE, /* specs and warming: no sockets, a clock of its own */
     WORKER_SETUP,   /* runs only while a setup waits */
+    WORKER_SHADOW,  /* tools: beside no server */
 };
 
 /* Makes a worker without a thread. NULL when memory or descriptors lack. */

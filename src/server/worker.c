@@ -181,6 +181,7 @@ luna_worker *luna_worker_new(unsigned index, int kind)
     w->index = index;
     w->turn = t;
     w->offline = offline;
+    w->shadow = kind == WORKER_SHADOW;
     w->now = offline ? 1000000000u : luna_clock();
     w->metrics = luna_metrics_page_new(1);
     luna_wheel_init(&w->wheel, w->now);

@@ -26,6 +26,7 @@ struct luna_worker {
     luna_http *http;       /* made by the first request */
     luna_sockets *sockets; /* made with the first one */
     bool offline;      /* specs: exchanges are queued for the spec to answer, nothing is opened */
+    bool shadow;       /* tools: as one that serves, but replies stay in their slots */
     bool dry;          /* warm-up: exchanges fail at once, nothing is stored or printed */
     luna_state *setup; /* the state that is being made with this worker (setup.c), or NULL */
     struct luna_turn *turn; /* src/server/worker.c: loop, mailbox, batches */

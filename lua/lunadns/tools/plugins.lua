@@ -1,0 +1,38 @@
+--- `lunadns -plugins [NAME]`: the list, or one plugin's help from its options.
+local boundary = require "lunadns.boundary"
+local loader_of = require "lunadns.loader"
+local order = require "lunadns.order"
+
+local plugins = {
+  usage = "-plugins [NAME]",
+  summary = "list the plugins, or print the help of one",
+  doc = "The help is made from the plugin's own options; NAME may be a file beside you, NAME.lua.",
+}
+
+--- Names of the plugins that are part of the binary, sorted.
+---@return string[]
+function plugins.builtin()
+  local names = {}
+  for _, each in ipairs(order.names) do
+    if boundary.embedded("plugins/" .. each .. ".lua") then names[#names + 1] = each end
+  end
+  table.sort(names)
+  return names
+end
+
+function plugins.run(arguments)
+  local name = arguments[1]
+  if name then
+    local spec, err = loader_of.new("."):load(name)
+    if not spec then
+      io.stderr:write(err, "\n")
+      return 1
+    end
+    io.stdout:write(spec.schema:help())
+    return 0
+  end
+  io.stdout:write "Server types:\n  dns\n\nOther plugins:\n"
+  for _, each in ipairs(plugins.builtin()) do io.stdout:write("  dns.", each, "\n") end
+end
+
+return plugins
