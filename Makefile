@@ -6,8 +6,10 @@
 # make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
 # make bench      the table of figures
+# make install    binary, library and Lua files below PREFIX (default /usr/local)
 
 BUILD ?= build
+PREFIX ?= /usr/local
 CC ?= gcc
 CFLAGS ?= -O2 -g
 SANITIZE ?=
@@ -25,7 +27,7 @@ UNITS_OF_RUN ?= test_*
 UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
 FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 
-.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench clean
+.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench install clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
 $(BUILD)/core.cdef: src/core.h
@@ -136,6 +138,12 @@ format:
 
 bench: all
 	spec/bench/run
+
+# The binary alone serves and runs `lunadns test`. Plain busted and editors read the library and the Lua files.
+install: all
+	install -D $(BUILD)/lunadns $(DESTDIR)$(PREFIX)/bin/lunadns
+	install -D -m 644 $(BUILD)/liblunadns.so $(DESTDIR)$(PREFIX)/lib/liblunadns.so
+	cd lua && find . -name '*.lua' -exec install -D -m 644 {} $(abspath $(DESTDIR)$(PREFIX))/share/lunadns/{} \;
 
 clean:
 	rm -rf $(BUILD)

@@ -117,15 +117,13 @@ local function install(t)
 
   local ok, luassert = pcall(require, "luassert")
   if not ok then return end
-  local say = require "say"
   for name, check in pairs(checks) do
-    say:set("assertion." .. name .. ".positive", "%s")
-    say:set("assertion." .. name .. ".negative", "unexpectedly so: %s")
+    -- No message of luassert's own: what is to be said is said by the check.
     luassert:register("assertion", name, function(state, arguments)
       local good, why = check(unpack(arguments, 1, arguments.n or #arguments))
       state.failure_message = state.mod and why or "did not expect that " .. tostring(why)
       return good
-    end, "assertion." .. name .. ".positive", "assertion." .. name .. ".negative")
+    end)
   end
 
   -- Servers end with the file that made them.
