@@ -925,6 +925,8 @@ void luna_sha512(const char *text, size_t len, char *out);
 int luna_sha512_file(const char *path, char *out);
 /* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL. */
 const char *luna_embedded(const char *path, size_t *len);
+/* The path of the i-th of them, from 0; NULL behind the last. */
+const char *luna_embedded_name(unsigned i);
 /* Paths that match a glob(3) pattern, in lexical order, each ended by a newline. Returns the
  * length, or LUNA_E_SPACE. */
 int luna_glob(const char *pattern, char *out, size_t out_len);

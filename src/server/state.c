@@ -17,6 +17,11 @@ const char *luna_embedded(const char *path, size_t *len)
     return NULL;
 }
 
+const char *luna_embedded_name(unsigned i)
+{
+    return luna_files[i].path;
+}
+
 uint64_t luna_abi(void)
 {
     return (uint64_t)sizeof(luna_query) << 32 | sizeof(luna_state);

@@ -1,7 +1,7 @@
 --- `lunadns -plugins [NAME]`: the list, or one plugin's help from its options.
+local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local loader_of = require "lunadns.loader"
-local order = require "lunadns.order"
 
 local plugins = {
   usage = "-plugins [NAME]",
@@ -12,9 +12,12 @@ local plugins = {
 --- Names of the plugins that are part of the binary, sorted.
 ---@return string[]
 function plugins.builtin()
-  local names = {}
-  for _, each in ipairs(order.names) do
-    if boundary.embedded("plugins/" .. each .. ".lua") then names[#names + 1] = each end
+  local names, i = {}, 0
+  while true do
+    local path = boundary.C.luna_embedded_name(i)
+    if path == nil then break end
+    names[#names + 1] = ffi.string(path):match "^plugins/([^/]+)%.lua$"
+    i = i + 1
   end
   table.sort(names)
   return names
