@@ -6,6 +6,7 @@
 # make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
 # make bench      the table of figures
+# make docs       plugins/REFERENCE.md from the plugins' options
 # make install    binary, library and Lua files below PREFIX (default /usr/local)
 
 BUILD ?= build
@@ -27,7 +28,7 @@ UNITS_OF_RUN ?= test_*
 UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
 FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 
-.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench install clean
+.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench docs install clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
 $(BUILD)/core.cdef: src/core.h
@@ -138,6 +139,9 @@ format:
 
 bench: all
 	spec/bench/run
+
+docs: all
+	@cd plugins && $(abspath $(BUILD))/lunadns docs > REFERENCE.md
 
 # The binary alone serves and runs `lunadns test`. Plain busted and editors read the library and the Lua files.
 install: all

@@ -789,6 +789,8 @@ int luna_offline_next(luna_state *s, uint8_t *packet, uint32_t cap, char *to, si
  * ...) when message is NULL. LUNA_NONE: it has ended before, or the message answers another
  * question and is skipped. */
 int luna_offline_answer(luna_state *s, int number, const uint8_t *message, uint32_t len, int code);
+/* Measuring: answers every exchange that waits with NOERROR and no record. Returns how many. */
+int luna_offline_answer_all(luna_state *s);
 
 /* ---- HTTP client (src/http_client/)
  * ----------------------------------------------------------------------------- */
@@ -1131,6 +1133,18 @@ void luna_offline_drop(luna_state *s);
  * at most ms milliseconds for something to happen, and returns how many queries of s are woken. */
 luna_state *luna_shadow_open(void);
 int luna_shadow_run(luna_state *s, unsigned ms);
+/* An exchange that has ended on such a worker. */
+typedef struct luna_asked {
+    luna_addr addr;
+    uint64_t took;  /* ns */
+    uint32_t query; /* index of its slot, UINT32_MAX for a health check */
+    int32_t code;   /* LUNA_OK or why it failed */
+    uint8_t transport;
+    uint8_t pad[7];
+} luna_asked;
+/* Takes the oldest of those that were not taken yet; at most 64 are kept. Returns 1, or 0 when
+ * there is none. */
+int luna_shadow_asked(luna_state *s, luna_asked *out);
 
 #pragma GCC visibility pop
 #endif

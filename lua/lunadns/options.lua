@@ -32,6 +32,10 @@ function Schema:parse(run, ctx) return parse.run(self, run, ctx) end
 ---@return string
 function Schema:help() return help.text(self) end
 
+--- How the directive looks in a Corefile.
+---@return string
+function Schema:form() return help.form(self) end
+
 --- Markdown table for the reference page.
 ---@return string
 function Schema:reference() return help.reference(self) end

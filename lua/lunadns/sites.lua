@@ -16,6 +16,8 @@ local err_buffer = ffi.new("char[?]", 1024)
 ---@field server string "dns://:53", "dns://[::1]:53"
 ---@field key table of the Corefile
 ---@field bind string the address, "" = all
+---@field port? integer
+---@field listener? integer its number in the core, in the control state
 ---@field rest? LunaSite of the same address
 ---@field listener? integer of a rest site: the core's number of the address
 ---@field any_class? boolean of a rest site: a plugin behind the address answers other classes than IN
@@ -86,7 +88,7 @@ function sites.listen(blocks, generation)
       if listener < 0 then return nil, ffi.string(err_buffer) end
       C.luna_config_timeouts(generation, listener, times.read or 0, times.write or 0, times.idle or 0,
         times.max_queries or 0, times.max_connections or 0)
-      site.rest.listener = listener
+      site.port, site.listener, site.rest.listener = site.key.port, listener, listener
       site.rest.any_class = site.rest.any_class or any_class(block)
     end
   end

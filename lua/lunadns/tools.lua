@@ -2,7 +2,7 @@
 local tools = {}
 
 --- In the order of `lunadns help`. Each is a file in tools/ that returns { usage, doc, run = function(arguments) }.
-tools.names = { "check", "test", "plugin", "help" }
+tools.names = { "check", "test", "plugin", "trace", "repl", "bench", "docs", "help" }
 
 ---@class LunaTool
 ---@field usage string the form of its command line, behind "lunadns "

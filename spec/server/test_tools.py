@@ -1,54 +1,21 @@
-"""The subcommands of the binary: check, test, plugin new; and plain busted after `make install`."""
+"""The subcommands for authors: check, test, plugin new; and plain busted after `make install`."""
 
 import os
-import shutil
 import socket
-import subprocess
-import tempfile
 import time
 
 import harness
-from harness import BINARY, ROOT, SANITIZED, SCALE, Case
+from directory import Directory
+from harness import BINARY, ROOT, SANITIZED, SCALE
 
 GOOD = ". {\n hosts {\n  192.0.2.1 a.test\n }\n forward . 127.0.0.1\n cache\n health\n}\n"
-
-
-class Directory(Case):
-    """Tools run in a directory of the test's own."""
-
-    def setUp(self):
-        super().setUp()
-        self.dir = tempfile.mkdtemp(prefix="lunadns-tools-")
-        self.addCleanup(shutil.rmtree, self.dir, ignore_errors=True)
-
-    def path(self, name):
-        return os.path.join(self.dir, name)
-
-    def write(self, name, text):
-        os.makedirs(os.path.dirname(self.path(name)), exist_ok=True)
-        with open(self.path(name), "w") as f:
-            f.write(text)
-
-    def read(self, name):
-        with open(self.path(name)) as f:
-            return f.read()
-
-    def tool(self, *args, cwd=None, stdin="", env=None, command=None, timeout=60):
-        """Runs the binary (or another command) here: (code, stdout, stderr)."""
-        full = {k: v for k, v in os.environ.items() if not k.startswith("LUNADNS")}
-        full.update(env or {})
-        done = subprocess.run([*(command or [BINARY]), *args], cwd=cwd or self.dir, input=stdin, env=full,
-                              capture_output=True, text=True, timeout=timeout * SCALE)
-        self.assertIsNone(harness.SANITIZER_REPORT.search(done.stderr), done.stderr)
-        self.assertGreaterEqual(done.returncode, 0, f"ended by signal: {done.stderr}")
-        return done.returncode, done.stdout, done.stderr
 
 
 class CommandLine(Directory):
     def test_help_lists_the_tools(self):
         code, out, _ = self.tool("help")
         self.assertEqual(code, 0)
-        for name in ("check", "test", "plugin"):
+        for name in ("check", "test", "plugin", "trace", "repl", "bench", "docs"):
             self.assertRegex(out, rf"(?m)^  {name} +\w")
             code, text, _ = self.tool("help", name)
             self.assertEqual((code, text.split("\n")[0].split()[:3]), (0, ["Usage:", "lunadns", name]))

@@ -158,9 +158,13 @@ int luna_shadow_run(luna_state *s, unsigned ms)
     luna_worker *w = s->worker;
     struct luna_turn *t = w->turn;
     luna_turn_end(w); /* sends what was asked since */
-    if (!uv_is_active((uv_handle_t *)&t->tick))
-        uv_timer_start(&t->tick, nothing, ms, 0);
-    uv_run(&w->loop, UV_RUN_ONCE);
+    /* One that repeats: a single one could be due before the loop begins to wait. */
+    bool own = ms && !uv_is_active((uv_handle_t *)&t->tick);
+    if (own)
+        uv_timer_start(&t->tick, nothing, ms, ms);
+    uv_run(&w->loop, ms ? UV_RUN_ONCE : UV_RUN_NOWAIT);
+    if (own)
+        uv_timer_stop(&t->tick);
     luna_turn_begin(w);
     s->now = t->current->seats[w->index].state.now = w->now;
     return (int)s->woken_len;

@@ -98,6 +98,8 @@ void luna_exchange_done(luna_exchange_t *x, int code)
 {
     luna_peer *peer = x->peer;
     x->took = peer->ups->worker->now - x->start;
+    if (peer->ups->worker->shadow)
+        luna_shadow_note(x, code);
     luna_exchange_abandon(x);
     if (!x->q) {
         luna_probe_done(peer, code);
@@ -158,6 +160,8 @@ int luna_exchange_begin(luna_exchange_t *x, int transport, uint64_t timeout)
         luna_timer_set(&w->wheel, &x->timer, w->now + timeout, deadline);
     else
         x->busy = false;
+    if (code != LUNA_WAIT && w->shadow)
+        luna_shadow_note(x, code);
     return code;
 }
 

@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <openssl/x509_vfy.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include "upstream.h"
 
@@ -91,4 +92,49 @@ int luna_offline_answer(luna_state *s, int number, const uint8_t *message, uint3
         return luna_exchange_reply(x, message, len, false) ? LUNA_OK : LUNA_NONE;
     luna_exchange_done(x, fail_as(x, code));
     return LUNA_OK;
+}
+
+int luna_offline_answer_all(luna_state *s)
+{
+    luna_exchange_t *head = &s->worker->upstreams->offline;
+    int answered = 0;
+    while (head->next != head) {
+        luna_exchange_t *x = head->next;
+        uint8_t reply[12 + LUNA_NAME_MAX + 4];
+        uint32_t len = 12 + x->question;
+        memcpy(reply, x->packet, len);
+        reply[2] |= LUNA_QR >> 8;
+        reply[3] = LUNA_RA;
+        memset(reply + 6, 0, 6);
+        if (!luna_exchange_reply(x, reply, len, false))
+            luna_exchange_done(x, fail_as(x, LUNA_E_FORMAT));
+        answered++;
+    }
+    return answered;
+}
+
+void luna_shadow_note(const luna_exchange_t *x, int code)
+{
+    luna_upstreams *ups = x->peer->ups;
+    if (!ups->asked)
+        ups->asked = calloc(ASKED_MAX, sizeof *ups->asked);
+    if (!ups->asked || ups->nasked == ASKED_MAX)
+        return;
+    ups->asked[ups->nasked++] = (luna_asked){
+        .addr = x->peer->u->config.addr,
+        .took = x->took,
+        .query = x->q ? x->q->index : UINT32_MAX,
+        .code = code,
+        .transport = x->transport,
+    };
+}
+
+int luna_shadow_asked(luna_state *s, luna_asked *out)
+{
+    luna_upstreams *ups = s->worker->upstreams;
+    if (!ups->nasked)
+        return 0;
+    *out = ups->asked[0];
+    memmove(ups->asked, ups->asked + 1, --ups->nasked * sizeof *ups->asked);
+    return 1;
 }

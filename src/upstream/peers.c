@@ -139,6 +139,7 @@ void luna_upstreams_free(luna_upstreams *ups)
         if (ups->peers[i])
             peer_free(ups->peers[i]);
     free(ups->peers);
+    free(ups->asked);
     luna_batch_free(ups->batch);
     if (ups->worker->upstreams == ups)
         ups->worker->upstreams = NULL;

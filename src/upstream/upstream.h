@@ -26,6 +26,7 @@ enum {
     STREAM_QUEUE = 1 << 20, /* octets that wait to be written to a connection */
     EXCHANGES_MAX = 1 << 16,
     ID_BUCKETS = 256,
+    ASKED_MAX = 64, /* exchanges that a tool may look at afterwards */
 };
 
 typedef struct luna_peer luna_peer;
@@ -176,6 +177,8 @@ struct luna_upstreams {
     unsigned exchanges;      /* made so far */
     luna_exchange_t offline; /* list head */
     uint32_t offline_number;
+    luna_asked *asked; /* tools: what has ended, ASKED_MAX of them, taken with the first */
+    unsigned nasked;
     bool stopping;
     struct luna_batch *batch; /* buffers of recvmmsg and sendmmsg (udp.c) */
 };
@@ -277,5 +280,7 @@ void luna_probe_stop(luna_peer *peer);
 
 int luna_offline_send(luna_exchange_t *x);
 void luna_offline_detach(luna_exchange_t *x);
+/* Keeps what became of x for luna_shadow_asked, on a worker of a tool. */
+void luna_shadow_note(const luna_exchange_t *x, int code);
 
 #endif

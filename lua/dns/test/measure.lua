@@ -36,8 +36,9 @@ end
 --- Prepares questions for running. stop() ends the watch over traces.
 ---@param s DnsTestServer
 ---@param questions (string|table)[] questions, or { question, options }
+---@param upstreams? boolean exchanges are answered, by an empty reply
 ---@return DnsTestMeasure
-function measure.new(s, questions)
+function measure.new(s, questions, upstreams)
   local batch = measure.BATCH
   local packets, lens = ffi.new("const uint8_t *[?]", batch), ffi.new("uint32_t[?]", batch)
   local client = assert(boundary.addr("10.240.0.1:40212", 40212))
@@ -61,6 +62,7 @@ function measure.new(s, questions)
       C.luna_offline_load(state, packets, lens, batch, client, transport)
       entry()
       state.batch_len, state.woken_len = 0, 0
+      if upstreams and C.luna_offline_answer_all(state) > 0 then entry() end
       waiting = waiting + C.luna_offline_sweep(state)
       repeat until C.luna_log_take(taken, 4096) < 4095
     end

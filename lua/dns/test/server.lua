@@ -160,7 +160,7 @@ function Server:turn()
       if generation.state.woken_len > 0 then more = true end
     end
   until not more
-  if #self.generations > 1 then sweep(self) end
+  if #self.generations > 1 and not self.busy then sweep(self) end
   if self.unscripted then
     local text = self.unscripted
     self.unscripted = nil

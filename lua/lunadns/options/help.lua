@@ -96,6 +96,11 @@ local function form(schema)
   return lines
 end
 
+--- The form of the directive, with its block.
+---@param schema table
+---@return string
+function help.form(schema) return table.concat(form(schema), "\n") .. "\n" end
+
 --- The text of `lunadns -plugins NAME`.
 ---@param schema table
 ---@return string

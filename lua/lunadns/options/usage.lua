@@ -8,7 +8,7 @@ local usage = {}
 function usage.argument(param)
   local label = param.label
   if param.rest then
-    label = label .. "..."
+    if not label:find "%.%.%.$" then label = label .. "..." end
     return (param.min_args or 0) > 0 and label or "[" .. label .. "]"
   end
   return param.optional and "[" .. label .. "]" or label

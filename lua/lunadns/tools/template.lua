@@ -83,7 +83,7 @@ Answers every address query at or below a zone with one address.
 | `lunadns test` | runs @NAME@_spec.lua: the real server core, without sockets |
 | `lunadns test --reload` | the same, with a reload between every two queries |
 | `lunadns check` | reads the Corefile and runs setup; serves nothing |
-| `lunadns bench @NAME@` | time and memory for each query, and what leaves compiled code |
+| `lunadns bench "@NAME@ ads.example" x.ads.example` | time and memory for each query, and what leaves compiled code |
 | `lunadns trace x.ads.example A` | the way of one query through the Corefile's plugins |
 | `lunadns -dns.port 1053` | serves the Corefile; `dig -p 1053 @127.0.0.1 x.ads.example` |
 
