@@ -201,7 +201,9 @@ end
 
 local function declare(server, kind, name, help, labels, buckets, unit)
   local full = name
-  if not (name:find "^coredns_" or name:find "^lunadns_") then full = ("coredns_%s_%s"):format((server.name:gsub("%-", "_")), name) end
+  if not (name:find "^coredns_" or name:find "^lunadns_") then
+    full = ("coredns_%s_%s"):format((server.name:gsub("%-", "_")), name)
+  end
   local names, parts, later = read_labels(full, labels)
   local bounds = buckets and ffi.new("double[?]", #buckets, buckets)
   local number = C.luna_metric(full, help or "", kind, table.concat(names, ","), bounds, buckets and #buckets or 0, unit or 1)

@@ -82,12 +82,12 @@ function Server.open(given)
   local scripts = given.scripts or {}
   self:upstream(scripts.upstream or {})
   self.http_script, self.socket_script = scripts.http, scripts.sockets
+  self.baseline = metrics.text()
   local generation, err = load(self, state, given.text)
   if not generation then
     C.luna_offline_close(state)
     return nil, err
   end
-  self.baseline = metrics.text()
   serve(self, generation)
   return self
 end

@@ -7,7 +7,7 @@ local boundary = require "lunadns.boundary"
 return dns.plugin { name = "mirror", options = {}, setup = function(_, next)
   return function(q)
     if q.qtype ~= dns.TXT then return next(q) end
-    q:answer(0)
+    q:respond(0)
     local function say(format, ...) q:add(dns.ANSWER, ('@ 0 IN TXT "' .. format .. '"'):format(...)) end
     say("client %s:%d", boundary.addr_text(q.client), q.client.port)
     say("to %s:%d", boundary.addr_text(q["local"]), q["local"].port)
@@ -33,7 +33,7 @@ return dns.plugin { name = "count", options = {}, setup = function(_, next, serv
     level:set(seen)
     server:log("info", "seen %d", seen)
     if q:under "count.test." then
-      q:answer(0)
+      q:respond(0)
       q:add(dns.ANSWER, ('@ 0 IN TXT "%d"'):format(seen))
       return 0
     end
