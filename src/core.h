@@ -184,7 +184,7 @@ int luna_reply_start(luna_query *q, int rcode);
 /* Adds one record at the end of a section (LUNA_ANSWER ...). owner is a wire name, or NULL for the
  * question name; names inside rdata are uncompressed. A record for an earlier section than the last
  * one written is moved into place. Begins a NOERROR reply when there is none. Returns 0, or
- * LUNA_E_SPACE when the reply would pass 65,535 octets. */
+ * LUNA_E_SPACE when the reply would pass 65,535 octets or no buffer is left: TC says so then. */
 int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t type, uint32_t ttl,
                    const uint8_t *rdata, uint32_t rdlen);
 /* Adds an A or AAAA record for the question name. Returns as luna_reply_add. */

@@ -14,7 +14,7 @@ class Trace(Directory):
     SWAP = ("local dns = require 'dns'\nreturn dns.plugin {{ name = 'swap', after = 'hosts', options = {{}},\n"
             " setup = function(_, next) return function(q)\n  if q:under 'bad.test.' then error 'no luck' end\n"
             "  local rcode, err = next(q)\n"
-            "  if q:under 'swap.test.' then q:answer(0); return q:answer_address('192.0.2.9', 5) end\n"
+            "  if q:under 'swap.test.' then q:respond(0); return q:answer_address('192.0.2.9', 5) end\n"
             "  return rcode, err end end }}\n").replace("{{", "{").replace("}}", "}")
 
     def trace(self, *args, up=None):
@@ -81,7 +81,7 @@ class Repl(Directory):
         self.assertEqual((code, err), (0, ""))
         for want in ("> 2\n", "answer:     a.test. 3600 IN A 192.0.2.1\n", "> 5\n", "no luck\n", "line:1: '=' expected near 'y'",
                      '{ a = "b" }\n', "> 1\n", "> 3\n",
-                     "> NXDOMAIN\n"):
+                     "> SERVFAIL\n"):
             self.assertIn(want, out)
         self.assertNotIn("never", out)
 

@@ -33,7 +33,7 @@ class Waiting(harness.Case):
         """A server whose plugin `probe` has this body; in it, text(s) answers with a TXT record."""
         setup += """
         local function text(q, s)
-          q:answer(0)
+          q:respond(0)
           local strings = tostring(s):gsub('"', "'"):gsub(("."):rep(200), '%0" "')
           q:add(dns.ANSWER, q:name_text() .. ' 0 IN TXT "' .. strings .. '"')
           return 0

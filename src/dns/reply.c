@@ -112,8 +112,11 @@ int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t ty
         return LUNA_E_FORMAT;
 
     uint32_t before = q->reply_len, total = before + n + 10 + rdlen;
-    if (total > LUNA_MESSAGE_MAX || make_room(q, total) != LUNA_OK)
+    if (total > LUNA_MESSAGE_MAX || make_room(q, total) != LUNA_OK) {
+        if (section != LUNA_ADDITIONAL)
+            luna_reply_flags(q, LUNA_TC, 0); /* what the question asked for is not all there */
         return LUNA_E_SPACE;
+    }
     uint8_t *o = q->reply + before;
     memcpy(o, name, n);
     luna_put16(o + n, type);
