@@ -143,6 +143,19 @@ describe("kubernetes options", function()
     nxdomain(server("", { objects = objects }), "us-west-2a.pin._zone.hz.ns-a" .. S .. "A")
   end)
 
+  it("tells equal addresses and equal names apart", function()
+    local s = server("ttl 30", { zones = "cluster.local in-addr.arpa", objects = {
+      cluster.namespace "ns-a", cluster.service("ns-a/two", "None", { "http 80/TCP" }),
+      cluster.slice("ns-a/two-1", "two", { "10.0.0.1 b", "10.0.0.1 a", "10.0.0.2 a", "10.0.0.1 b" },
+        { "http 80/TCP", "h2 80/TCP" }),
+    } })
+    assert.equal("10.0.0.1 10.0.0.2", addresses(s, "two.ns-a" .. S .. "A"))
+    assert.equal("10.0.0.1", addresses(s, "b.two.ns-a" .. S .. "A"))
+    assert.equal(2, #s:query("1.0.0.10.in-addr.arpa. PTR").answer)
+    local reply = s:query("two.ns-a" .. S .. "SRV")
+    assert.equal(2, #reply.answer)
+    assert.equal(3, #reply.additional)
+  end)
   it("case 116: absurd names", function()
     local s = server("ttl 30")
     local long = ("a"):rep(63)
