@@ -185,7 +185,7 @@ class Scope(WatchCase):
                 w.expect("^put Service ns-a/1st ")
                 api.cluster.delete("services", "ns-a", "1st")
                 w.synced("services")
-                self.assertNotIn("Service ns-a/1st", w.held())
+                wait_until(lambda: "Service ns-a/1st" not in w.held())
                 self.assertIn("Service ns-a/web", w.held())
 
     def test_of_many_namespaces_all_are_watched_and_the_rest_is_dropped(self):

@@ -203,7 +203,7 @@ class Life(Kubernetes):
         s = self.cluster(api, f"tls {cert} {key} {ca.ca}")
         self.assertEqual(self.values(s, "web.ns-a"), ["10.96.1.1"])
         error = self.start_fails(COREFILE.replace("URL", api.url).replace("OPTIONS", "tls /no/cert /no/key /no/ca"))
-        self.assertIn("/no/ca: No such file or directory", error.out + error.err)
+        self.assertIn("certificate authority: /no/ca: No such file or directory", error.out + error.err)
 
     def folder(self):
         folder = tempfile.mkdtemp(prefix="lunadns-kube-")

@@ -73,10 +73,10 @@ int kube_credentials_refresh(kube_credentials *c, char *err, size_t err_len)
     const struct {
         kube_secret *at;
         const char *what;
-    } files[] = {{&c->ca, "certificate authority"},
+    } files[] = {{&c->token, "bearer token"},
+                 {&c->ca, "certificate authority"},
                  {&c->cert, "client certificate"},
-                 {&c->key, "client key"},
-                 {&c->token, "bearer token"}};
+                 {&c->key, "client key"}};
     char more[KUBE_ERROR_MAX]; /* the first error is the one to tell */
     int rc = 0;
     /* All are tried: one that is missing must not keep another from being renewed. */
