@@ -178,6 +178,7 @@ class ControlPlane:
 
     def request(self, method, path, body=None, parse=True, kind="application/json"):
         """One request to the API server as the admin, over a connection of this thread that is kept."""
+        fresh = not getattr(self._connections, "one", None)
         try:
             connection = self._connection()
             connection.request(method, path, None if body is None else json.dumps(body), {"Content-Type": kind})
@@ -185,7 +186,9 @@ class ControlPlane:
             text = reply.read().decode()
         except (OSError, http.client.HTTPException):
             self._forget_connection()
-            raise
+            if fresh:
+                raise
+            return self.request(method, path, body, parse, kind)  # the kept one had been idle for too long
         if reply.status >= 300:
             raise Refused(f"{method} {path}", reply.status, text)
         return json.loads(text) if parse else text

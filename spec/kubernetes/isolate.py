@@ -4,13 +4,15 @@ enter() starts the program anew as root of namespaces of its own. There:
   OWN      the address of the DNS pod, on an interface of this namespace
   CLIENT   the address of another pod, in a network namespace of its own: in_pod(command) runs there
   ACCOUNT  where a pod finds its service account's files; empty
+Temporary files are in memory and go with the namespaces.
 """
 
-import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import tempfile
 import time
 
 OWN, CLIENT = "10.244.0.53", "10.244.2.1"
@@ -43,6 +45,8 @@ def _set_up():
     global _pod
     _run("mount", "-t", "tmpfs", "tmpfs", "/run")
     os.makedirs(ACCOUNT)
+    os.makedirs("/run/tmp")
+    tempfile.tempdir = os.environ["TMPDIR"] = "/run/tmp"
     _resolver_file()
     _run("ip", "link", "set", "lo", "up")
     _pod = subprocess.Popen(["unshare", "--net", "sleep", "infinity"])
@@ -63,8 +67,11 @@ def in_pod(*command):
 
 
 def enter():
-    """Returns inside; outside it starts this program again within, and ends as that does."""
+    """Returns inside; outside it becomes this program started again within. However it ends, its processes and files
+    end with it."""
     if os.environ.pop(INSIDE, None):
+        for number in (signal.SIGINT, signal.SIGTERM):  # the first process of its namespace: all others end with it
+            signal.signal(number, lambda *_: os._exit(130))
         _set_up()
         return
     flags = ["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
@@ -77,8 +84,5 @@ def enter():
         sys.exit("the test of the kubernetes plugin needs namespaces of its own (network, mount, process): run it as root, or "
                  f"where users may make them, and in a container with --privileged.\n{probe.stderr.strip()}")
     os.environ[INSIDE] = "1"
-    child = subprocess.Popen(["unshare", *flags, sys.executable, *sys.argv])
-    with contextlib.suppress(KeyboardInterrupt):
-        sys.exit(child.wait())
-    child.terminate()
-    sys.exit(child.wait())
+    sys.stdout.flush()
+    os.execvp("unshare", ["unshare", *flags, sys.executable, *sys.argv])

@@ -15,8 +15,8 @@ S = ".svc.cluster.local"
 WEB, NOSUCH = f"web.ns-a{S} A", f"nosuch.ns-a{S} A"
 UNSYNCED = Check("SERVFAIL with the zone's SOA", lambda reply, asked, zone, ttl: [] if reply.rcode == "SERVFAIL" and [
     (r.name, r.type) for r in reply.authority] == [(zone + ".", "SOA")] else [f"{reply.rcode} {reply.authority}"])
-# Back-off of a watch goes up to 30 s: what changed while the API server was away shows after that and a list at the most.
-CATCH_UP = 45
+# Back-off of a watch goes up to 30 s, doubled by jitter: what changed while the API server was away shows after that at the most.
+CATCH_UP = 70
 
 
 def gated(bed, **options):
