@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import time
 
 import harness
@@ -86,7 +87,7 @@ class Bed:
         if server in self._servers:
             self._servers.remove(server)
         if server.running:
-            server.signal(harness.signal.SIGQUIT)
+            server.signal(signal.SIGQUIT)
             server.wait()
         server.close()
 

@@ -2,9 +2,12 @@
 
 import json
 import os
+import signal
+import subprocess
 import sys
 import tempfile
 import time
+import unittest
 
 import harness
 from harness import Case
@@ -75,7 +78,7 @@ class Cluster(Case):
         drill = harness.run_tool(["drill", "-p", str(s.port), "www.outside.test", "@127.0.0.1"])
         self.assertIn("192.0.2.80", drill)
         s.wait_log(r'"A IN www\.outside\.test\. (udp|tcp) ')
-        s.stop(harness.signal.SIGQUIT)
+        s.stop(signal.SIGQUIT)
 
     def test_cache_keeps_the_upstream_quiet(self):
         upstream = self.upstream(harness.addresses(ttl=300))
@@ -84,7 +87,7 @@ class Cluster(Case):
             self.assertEqual(s.query("often.test").values(), ["192.0.2.1"])
         self.assertEqual(upstream.asked("often.test."), 1)
         self.assertLessEqual(s.query("often.test").answer[0].ttl, 30, "cache 30 bounds the TTL")
-        s.stop(harness.signal.SIGQUIT)
+        s.stop(signal.SIGQUIT)
 
     def test_dnsperf(self):
         s = self.start()
@@ -93,7 +96,7 @@ class Cluster(Case):
         self.assertGreater(done["sent"], 1000)
         self.assertEqual(done["lost"], 0)
         self.assertEqual(set(done["rcodes"]), {"NOERROR", "NXDOMAIN"})
-        s.stop(harness.signal.SIGQUIT)
+        s.stop(signal.SIGQUIT)
 
     def test_editing_the_hosts_block_under_load(self):
         knot = self.knot({"outside.test": ZONE})
@@ -115,7 +118,7 @@ class Cluster(Case):
         self.assertEqual(s.query(name).values(), ["5.6.7.9"])
         done = load.finish()
         self.assertEqual((done["lost"], set(done["rcodes"])), (0, {"NOERROR"}))
-        s.stop(harness.signal.SIGQUIT)
+        s.stop(signal.SIGQUIT)
 
     def test_forward_to_itself_ends_the_process(self):
         port, text = harness.free_port(), None
@@ -191,7 +194,7 @@ getent ahosts db | head -1
 kill -TERM $server
 wait $server
 """
-            done = harness.subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
+            done = subprocess.run(["unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c",
                                            script], capture_output=True, text=True, timeout=60 * harness.SCALE)
             with open(os.path.join(directory, "out")) as f:
                 log = f.read()
@@ -211,4 +214,4 @@ wait $server
 
 
 if __name__ == "__main__":
-    harness.unittest.main()
+    unittest.main()

@@ -1,8 +1,10 @@
 """What a plugin can do wrong, and what it costs: endless loops, memory without end, files that change under way."""
 
 import signal
+import unittest
 
 import harness
+import wire
 from harness import Case
 
 PLUGIN = """local dns = require "dns"
@@ -53,7 +55,7 @@ class EndlessLoop(Case):
     def test_a_compiled_loop_is_named_and_the_others_answer_on(self):
         s = self.start()
         udp = s.udp()
-        udp.send(harness.wire.pack_query("x.compiled"))
+        udp.send(wire.pack_query("x.compiled"))
         s.wait_log(STUCK + r"plugin/loops: .*loops\.lua:\d+ does not return \(question x\.compiled\. A, client", 20)
         harness.wait_until(lambda: s.http("/health").status == 503, 10, "/health fails")
         after = s.mark()
@@ -122,4 +124,4 @@ class Files(Case):
 
 
 if __name__ == "__main__":
-    harness.unittest.main()
+    unittest.main()

@@ -1,6 +1,7 @@
 """What a Corefile may say, seen from outside: keys, zones, snippets, imports, environment, addresses."""
 
 import socket
+import unittest
 
 import harness
 from harness import Case
@@ -295,4 +296,4 @@ return dns.plugin {
 
 
 if __name__ == "__main__":
-    harness.unittest.main()
+    unittest.main()

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+import unittest
 
 import harness
 from harness import Case, SCALE, free_port, run
@@ -487,4 +488,4 @@ class Output(Case):
 
 
 if __name__ == "__main__":
-    harness.unittest.main()
+    unittest.main()

@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 import threading
 import time
+import unittest
 
 import harness
 from harness import Case, SANITIZED, SCALE
@@ -117,7 +119,7 @@ class Listeners(Case):
 
     def test_port_of_another_server_fails_and_changes_nothing(self):
         s = self.server(corefile("192.0.2.1"))
-        other = harness.socket.socket(harness.socket.AF_INET, harness.socket.SOCK_DGRAM)
+        other = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self.addCleanup(other.close)
         other.bind(("127.0.0.1", s.number("port2")))
         fds = s.fds()
@@ -402,4 +404,4 @@ class UnderLoad(Case):
 
 
 if __name__ == "__main__":
-    harness.unittest.main()
+    unittest.main()

@@ -1,5 +1,6 @@
 """108-112: the API server away, restarted, restored from a backup, with other credentials."""
 
+import signal
 import time
 
 import harness
@@ -47,7 +48,7 @@ def cold(bed):
             assert time.monotonic() - began < CATCH_UP * SCALE, f"no answer {CATCH_UP} s after the API server came"
         bed.wait_ready(server, CATCH_UP)
         bed.check(server, NOSUCH, NXDOMAIN)
-        server.signal(harness.signal.SIGQUIT)
+        server.signal(signal.SIGQUIT)
         server.wait()
     way.close()
 

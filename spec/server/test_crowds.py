@@ -1,0 +1,225 @@
+"""Too much of everything: thousands of connections, more queries than there are slots."""
+
+import os
+import select
+import socket
+import struct
+import time
+import unittest
+
+import harness
+from harness import pack_query, SCALE, wait_until
+from transport import LOCAL, LOTS, frame, Held, Transport, with_timeouts
+
+
+class ManyConnections(Transport):
+    COUNT = 10000
+
+    def connect(self, port, i, address="127.0.0.1"):
+        """A connection from one of fifty source addresses."""
+        sock = socket.socket()
+        sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT: the port is chosen with the peer known
+        sock.settimeout(5 * SCALE)
+        sock.bind((f"127.0.1.{i % 50 + 1}", 0))
+        sock.connect((address, port))
+        return self.keep(sock)
+
+    @staticmethod
+    def ask(sock, qid=1):
+        """The reply's id over a plain socket, or None when the connection is over."""
+        try:
+            sock.sendall(frame(pack_query("a.test", qid=qid)))
+            data = b""
+            while len(data) < 4:
+                more = sock.recv(4096)
+                if not more:
+                    return None
+                data += more
+            return struct.unpack("!H", data[2:4])[0]
+        except ConnectionError:
+            return None
+
+    def test_ten_thousand_idle(self):
+        if not harness.raise_descriptors(self.COUNT + 2000):
+            self.skipTest(f"RLIMIT_NOFILE is below {self.COUNT + 2000} and may not be raised")
+        s = self.local(with_timeouts("read 5m\nidle 5m"))
+        self.answers(s)
+        before, fds = s.rss(), s.fds()
+        socks = [self.connect(s.port, i) for i in range(self.COUNT)]
+        wait_until(lambda: s.fds() >= fds + self.COUNT - 10, 10, "all connections accepted")
+        self.answers(s)
+        for i in range(0, self.COUNT, 20):
+            self.assertEqual(self.ask(socks[i], i), i)
+        each = (s.rss() - before) / self.COUNT
+        if not harness.SANITIZED:
+            self.assertLessEqual(each, 4096, "octets per idle connection")
+        self.answers(s)
+        for sock in socks:
+            sock.close()
+        wait_until(lambda: s.fds() <= fds + 2, 10, "descriptors given back")
+        self.answers(s)
+
+    def test_more_connections_than_descriptors(self):
+        """The longest silent goes; who asks now is served, and who keeps asking stays."""
+        s = self.local(preexec=harness.descriptors(200))
+        busy = self.connect(s.port, 0)
+        self.assertEqual(self.ask(busy), 1)
+        socks = []
+        for i in range(600):
+            socks.append(self.connect(s.port, i))
+            self.assertEqual(self.ask(socks[-1], i), i, f"connection {i} is not served")
+            if i % 5 == 0:
+                self.assertEqual(self.ask(busy, 9), 9, f"the one that keeps asking was closed at {i}")
+        evicted = s.wait_metric("lunadns_tcp_evicted_total", at_least=400)
+        ended = [i for i, sock in enumerate(socks) if select.select([sock], [], [], 0)[0]]
+        self.assertGreaterEqual(len(ended), 400)
+        self.assertLess(max(ended), 595, "of the newest none goes")
+        self.assertLessEqual(evicted, 600)
+        self.answers(s)
+        for i in (597, 598, 599):
+            self.assertEqual(self.ask(socks[i], 7), 7)
+
+    def test_waiting_for_a_reply_is_not_idle(self):
+        held = Held()
+        self.addCleanup(held.release)
+        s, up = self.forwarding(held, "read_timeout 30s", preexec=harness.descriptors(200))
+        waiting = self.connect(s.port, 0)
+        waiting.sendall(frame(pack_query("slow.up", qid=77)))
+        up.wait_asked()
+        for i in range(300):
+            self.assertEqual(self.ask(self.connect(s.port, i), i), i, f"connection {i} is not served")
+        held.release()
+        self.assertEqual(struct.unpack("!H", waiting.recv(4096)[2:4])[0], 77)
+
+    def test_descriptors_for_upstreams_are_left(self):
+        s, _ = self.forwarding(Held(fast=("x.up.", "y.up.")), preexec=harness.descriptors(200))
+        socks = []
+        for i in range(300):
+            socks.append(self.connect(s.port, i))
+            self.assertEqual(self.ask(socks[-1], i), i)
+        self.assertEqual(s.query("x.up").values(), ["203.0.113.1"])
+        self.assertEqual(s.query("y.up", transport="tcp").values(), ["203.0.113.1"])
+
+    def test_every_address_is_served_when_descriptors_are_short(self):
+        """Idle connections to one port don't shut the others out; nor those over IPv4 the ones over IPv6."""
+        text = LOCAL + LOCAL.replace("{port}", "{port2}").replace("    prometheus 127.0.0.1:{http}\n", "") + \
+            LOCAL.replace("{port}", "{port3}").replace("    prometheus 127.0.0.1:{http}\n", "")
+        s = self.local(text.replace("    hosts", "    timeouts {\n read 5m\n idle 5m\n }\n    hosts"), preexec=harness.descriptors(150))
+        for port in (s.port, s.number("port2")):
+            for i in range(200):
+                self.assertEqual(self.ask(self.connect(port, i), i), i, f"connection {i} is not served")
+        self.sleeps(s)
+        for port in (s.number("port3"), s.port, s.number("port2")):
+            for address in ("::1", "127.0.0.1"):
+                for _ in range(4):  # more than there are workers
+                    client = self.keep(s.tcp(port, address))
+                    reply = client.ask("a.test", timeout=1)
+                    self.assertIsNotNone(reply, f"{address} port {port} is not served")
+                    self.assertEqual(reply.values(), ["192.0.2.1"])
+        self.sleeps(s)
+        self.assertTrue(s.http("/metrics").body)
+
+    def sleeps(self, s):
+        """Nobody asks, so the server does nothing."""
+        def ticks():
+            with open(f"/proc/{s.pid}/stat") as f:
+                return sum(map(int, f.read().rsplit(")", 1)[1].split()[11:13]))
+        before, began = ticks(), time.monotonic()
+        time.sleep(1)  # what is measured is the time in which nothing happens
+        used = (ticks() - before) / os.sysconf("SC_CLK_TCK") / (time.monotonic() - began)
+        self.assertLess(used, 0.2 * SCALE, "share of a CPU")
+
+    def test_a_full_table_costs_nothing(self):
+        s = self.local(preexec=harness.descriptors(200))
+        for i in range(400):
+            self.connect(s.port, i)
+        self.answers(s)
+        self.sleeps(s)
+
+
+class FullSlab(Transport):
+    """More queries under way than there are slots: the newest are shed, nothing grows, nothing stays."""
+
+    SLOTS = 12288
+
+    def silent(self, options):
+        dead = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+        dead.bind(("127.0.0.1", 0))
+        dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        text = LOCAL + f"up:{{port}} {{\n forward . 127.0.0.1:{dead.getsockname()[1]} {{\n max_fails 0\n" \
+            f" max_connect_attempts 1\n {options}\n }}\n}}\n"
+        return self.local(text, env={"GOMAXPROCS": "1"})
+
+    def test_full(self):
+        s = self.silent(f"read_timeout {int(6 * SCALE)}s")
+        with s.udp() as c:
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            began, sent = time.monotonic(), 0
+            while sent < self.SLOTS - 200:
+                for _ in range(100):
+                    c.send(pack_query(f"n{sent}.up", qid=sent))
+                    sent += 1
+                c.send(pack_query("a.test", qid=65535))  # behind them: they have been read
+                self.assertEqual(c.recv().id, 65535)
+            # Now the last slots, and 500 queries for which there is none.
+            while sent < self.SLOTS + 500:
+                c.send(pack_query(f"n{sent}.up", qid=sent))
+                sent += 1
+            s.wait_metric("lunadns_shed_total", at_least=500)
+            full = s.rss()
+            self.assertLess(time.monotonic() - began, 5.5 * SCALE, "too slow to fill it at all")
+            # The queries that wait get their SERVFAIL, and all is as before.
+            ids = {c.recv(8).id for _ in range(100)}
+            self.assertEqual(len(ids), 100)
+            wait_until(lambda: s.ask_raw(pack_query("a.test"), timeout=0.3 / SCALE), 10, "a local name")
+        self.answers(s)
+        self.assertLessEqual(s.metric("lunadns_shed_total"), 700)
+        with s.udp() as c:
+            for i in range(300):
+                c.send(pack_query("a.test", qid=i))
+                self.assertEqual(c.recv().id, i)
+        if not harness.SANITIZED:
+            self.assertLess(full, 160 << 20, "48 MiB of slots, and what the queries hold")
+            self.assertLessEqual(s.rss(), full + (1 << 20))
+
+    def test_full_of_large_packets(self):
+        """Buffers for large packets are few; small queries and replies go on without."""
+        s = self.silent("read_timeout 3s")
+        with s.udp() as c:
+            large = 0
+            for i in range(400):
+                c.send(pack_query(f"n{i}.up", qid=i, options=[(12, b"\0" * 900)]))
+                large += 1
+                if i % 50 == 49:
+                    c.send(pack_query("a.test", qid=65535))
+                    self.assertEqual(c.recv().id, 65535)
+            s.wait_metric("lunadns_shed_total", at_least=100)
+            self.answers(s)
+            # A large reply has no buffer now. Whatever comes is well-formed, and the server lives.
+            reply = s.query("lots.test", edns=8000)
+            self.assertIn(reply.rcode, ("NOERROR", "SERVFAIL"))
+            self.assertTrue(reply.rcode == "SERVFAIL" or reply.tc or len(reply.answer) == LOTS, reply)
+
+            def recovered():
+                answer = s.query("lots.test", edns=8000)
+                return len(answer.answer) == LOTS
+            wait_until(recovered, 8, "large replies again")
+        self.answers(s)
+        self.assertEqual(s.query("a.test", options=[(12, b"\0" * 900)]).rcode, "NOERROR")
+
+    def test_full_over_tcp(self):
+        """Queries of a connection for which there is no slot get no reply; the connection goes on."""
+        s = self.silent(f"prefer_udp\n read_timeout {int(6 * SCALE)}s")
+        clients = [self.keep(s.tcp(source=f"127.0.1.{i + 1}")) for i in range(26)]
+        for k, c in enumerate(clients):
+            c.send(*(pack_query(f"n{k}-{i}.up", qid=i) for i in range(500)))
+        s.wait_metric("lunadns_shed_total", at_least=26 * 500 - self.SLOTS)
+        first = clients[0]
+        for _ in range(100):
+            self.assertEqual(first.recv(8).rcode, "SERVFAIL")
+        wait_until(lambda: s.ask_raw(pack_query("a.test"), timeout=0.3 / SCALE), 10, "a local name")
+        self.answers(s)
+
+
+if __name__ == "__main__":
+    unittest.main()
