@@ -14,6 +14,9 @@ local pcall, xpcall = pcall, xpcall
 
 local runner = {}
 
+local _, at = ...
+at = at or { strand = false } -- whose turn it is: one for all drivers of this Lua state
+
 local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc), 0xff) end
 
 -- What a loop begins with, as long as it is not compiled.
@@ -34,23 +37,21 @@ local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail a
 ---@field index integer of the runner, from 1
 ---@field number integer under which it serves queries (luna_query.runner): index, or that of who waits for its task
 
-local running = false ---@type LunaStrand|false
-
 --- Waits until the core has a result for q: to be called when a function of the core returned LUNA_WAIT.
 ---@param q ffi.cdata* luna_query
 ---@return integer code q.wait
 function runner.wait(q)
-  local strand = running
+  local strand = at.strand
   strand.on = q
   q.waited = 1
   yield(q)
-  running, serving.runner = strand, strand.number
+  at.strand, serving.runner = strand, strand.number
   return q.wait
 end
 
 --- The runner that runs now, false outside of any.
 ---@return LunaStrand|false
-function runner.running() return running end
+function runner.running() return at.strand end
 
 ---@class LunaRunner
 ---@field state ffi.cdata* luna_state
@@ -72,7 +73,7 @@ local IDLE_MAX = 1024 -- coroutines kept for reuse; more are the garbage collect
 ---@param chains function[] handler by site number
 ---@param contain LunaContainment what is done with errors
 ---@return LunaRunner
-function runner.new(state, chains, contain)
+local function new(state, chains, contain)
   local parked = {} -- slot index -> coroutine
   local refs = {} -- slot index -> the query's pointer, boxed once
   local pool, idle, waiting = {}, 0, 0
@@ -113,7 +114,7 @@ function runner.new(state, chains, contain)
         if own.q and own.q.has_data ~= 0 then scratch.forget(own.q) end
         own.q, own.task, own.depth, own.setup, own.number = false, false, 0, false, own.index
         yield() -- who started it goes on
-        running = own
+        at.strand = own
       elseif own.again then
         local q = own.again
         own.q, own.again = q, false
@@ -135,12 +136,12 @@ function runner.new(state, chains, contain)
         -- What was compiled from the wait on ends well here.
         if q.waited ~= 0 then
           yield()
-          running = own
+          at.strand = own
         end
       else
         own.q = false
         yield()
-        running = own
+        at.strand = own
       end
     end
   end
@@ -155,7 +156,7 @@ function runner.new(state, chains, contain)
     local own = { q = false, task = false, hook = false, again = false, on = false, depth = 0, setup = false, driver = self,
       co = co_running(), index = runners, number = runners }
     while true do
-      running = own
+      at.strand = own
       local _, err = xpcall(work, trace, own) -- returns by an error only
       -- Not a handler's: the runtime itself, out of memory.
       if not own.q and not own.task then error(tostring(err), 0) end
@@ -175,9 +176,9 @@ function runner.new(state, chains, contain)
   end
 
   local function drive(co)
-    local before, slot, number = running, state.serving, serving.runner
+    local before, slot, number = at.strand, state.serving, serving.runner
     local ok, q = resume(co)
-    running, state.serving, serving.runner = before, slot, number
+    at.strand, state.serving, serving.runner = before, slot, number
     if not ok then error(q, 0) end
     if q then
       parked[q.index] = co
@@ -266,5 +267,21 @@ function runner.new(state, chains, contain)
 
   return self
 end
+
+--- A driver whose functions are compiled apart from any other driver's: LuaJIT gives up on a function for good, and in a
+--- spec one server's handlers would spoil another's.
+---@param state ffi.cdata* luna_state
+---@param chains function[] handler by site number
+---@param contain LunaContainment what is done with errors
+---@return LunaRunner
+function runner.new(state, chains, contain)
+  for _, search in ipairs(package.loaders) do
+    local chunk = search "lunadns.runner"
+    if type(chunk) == "function" then return chunk("lunadns.runner", at).new_here(state, chains, contain) end
+  end
+  error "lunadns.runner is gone"
+end
+
+runner.new_here = new
 
 return runner

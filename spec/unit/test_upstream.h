@@ -49,7 +49,7 @@ static inline int core_close(void **unused)
 {
     (void)unused;
     for (unsigned i = 0; i < worker->slab->fresh; i++)
-        luna_slot_release((luna_slot *)(worker->slab->base + (size_t)i * SLOT_SIZE));
+        luna_slot_release(luna_slot_at(worker->slab, i));
     luna_worker_free(worker);
     luna_generation_free(generation);
     return 0;

@@ -5,7 +5,13 @@
 #include "../dns/message.h"
 #include "generation.h"
 
-_Static_assert(sizeof(luna_slot) + 2048 <= SLOT_SIZE, "a slot has no room for a usual reply");
+/* Memory that is there once it is touched. */
+static void *reserve(size_t size)
+{
+    void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                   -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
 
 luna_slab *luna_slab_new(luna_worker *w)
 {
@@ -13,10 +19,10 @@ luna_slab *luna_slab_new(luna_worker *w)
     if (!s)
         return NULL;
     s->worker = w;
-    s->base = mmap(NULL, (size_t)SLAB_SLOTS * SLOT_SIZE, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (s->base == MAP_FAILED) {
-        free(s);
+    s->base = reserve((size_t)SLAB_SLOTS * sizeof *s->base);
+    s->replies = reserve((size_t)SLAB_SLOTS * sizeof *s->replies);
+    if (!s->base || !s->replies) {
+        luna_slab_free(s);
         return NULL;
     }
     int family =
@@ -35,7 +41,10 @@ void luna_slab_free(luna_slab *s)
         free(slot->packet_spill);
         free(slot->reply_spill);
     }
-    munmap(s->base, (size_t)SLAB_SLOTS * SLOT_SIZE);
+    if (s->base)
+        munmap(s->base, (size_t)SLAB_SLOTS * sizeof *s->base);
+    if (s->replies)
+        munmap(s->replies, (size_t)SLAB_SLOTS * sizeof *s->replies);
     free(s);
 }
 
@@ -49,17 +58,24 @@ static uint8_t *spill(luna_slab *s)
     return p;
 }
 
-luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
+static luna_slot *shed(luna_slab *s)
 {
+    luna_count(s->worker, s->shed_series);
+    return NULL;
+}
+
+static luna_slot *take(luna_slab *s, uint32_t len, int use)
+{
+    if (use == SLOT_OWN && s->own >= OWN_SLOTS)
+        return NULL;
+    if (use != SLOT_OWN && s->clients >= CLIENT_SLOTS)
+        return shed(s);
     luna_slot *slot = s->free;
     if (slot) {
         s->free = slot->next;
-    } else if (s->fresh < SLAB_SLOTS) {
+    } else {
         slot = luna_slot_at(s, s->fresh);
         slot->q.index = s->fresh++;
-    } else {
-        luna_count(s->worker, s->shed_series);
-        return NULL;
     }
     luna_query *q = &slot->q;
     uint32_t index = q->index, serial = q->serial + 1;
@@ -70,22 +86,34 @@ luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
     q->author = -1;
     q->worker = s->worker;
     q->packet = slot->packet;
-    q->reply = slot->reply;
-    q->reply_cap = SLOT_SIZE - sizeof *slot;
     q->received = s->worker->now;
     slot->next = NULL;
-    slot->use = SLOT_SERVING;
-    s->used++;
+    slot->use = (uint8_t)use;
+    *(use == SLOT_OWN ? &s->own : &s->clients) += 1;
     if (len > SLOT_PACKET) {
         slot->packet_spill = spill(s);
         if (!slot->packet_spill) {
-            luna_count(s->worker, s->shed_series);
             luna_slot_release(slot);
-            return NULL;
+            return shed(s);
         }
         q->packet = slot->packet_spill;
     }
     return slot;
+}
+
+luna_slot *luna_slot_take(luna_slab *s, uint32_t len)
+{
+    return take(s, len, SLOT_SERVING);
+}
+
+static void give_reply_back(luna_slot *slot)
+{
+    luna_slab *s = slot->q.worker->slab;
+    if (!slot->reply)
+        return;
+    slot->reply->next = s->free_replies;
+    s->free_replies = slot->reply;
+    slot->reply = NULL;
 }
 
 static void end_waits(luna_slot *slot)
@@ -130,13 +158,28 @@ void luna_slot_release(luna_slot *slot)
         free(slot->reply_spill);
         slot->packet_spill = slot->reply_spill = NULL;
     }
+    give_reply_back(slot);
+    *(slot->use == SLOT_OWN ? &w->slab->own : &w->slab->clients) -= 1;
     slot->use = SLOT_FREE;
     q->runner = 0;
     q->serial++;
     q->generation = NULL;
     slot->next = w->slab->free;
     w->slab->free = slot;
-    w->slab->used--;
+}
+
+/* There are as many buffers as slots: one is always free. */
+static void take_reply(luna_slot *slot)
+{
+    luna_slab *s = slot->q.worker->slab;
+    luna_reply_buffer *b = s->free_replies;
+    if (b)
+        s->free_replies = b->next;
+    else
+        b = &s->replies[s->fresh_replies++];
+    slot->reply = b;
+    slot->q.reply = b->octets;
+    slot->q.reply_cap = REPLY_SIZE;
 }
 
 int luna_reply_reserve(luna_query *q, uint32_t need)
@@ -144,12 +187,18 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
     luna_slot *slot = luna_slot_of(q);
     if (need <= q->reply_cap)
         return LUNA_OK;
+    if (need <= REPLY_SIZE) {
+        take_reply(slot);
+        return LUNA_OK;
+    }
     if (need > 65535 || slot->reply_spill)
         return LUNA_E_SPACE;
     slot->reply_spill = spill(q->worker->slab);
     if (!slot->reply_spill)
         return LUNA_E_SPACE;
-    memcpy(slot->reply_spill, q->reply, q->reply_len);
+    if (q->reply_len)
+        memcpy(slot->reply_spill, q->reply, q->reply_len);
+    give_reply_back(slot);
     q->reply = slot->reply_spill;
     q->reply_cap = 65535;
     return LUNA_OK;
@@ -178,7 +227,7 @@ luna_query *luna_query_at(luna_state *s, uint32_t index)
 luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len, uint16_t qtype,
                            uint16_t qclass, unsigned flags, int do_bit)
 {
-    luna_slot *slot = luna_slot_take(s->worker->slab, 0);
+    luna_slot *slot = take(s->worker->slab, 0, SLOT_OWN);
     if (!slot)
         return NULL;
     luna_query *q = &slot->q;
@@ -202,7 +251,6 @@ luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len
     q->packet_len = (uint32_t)(p - q->packet);
     q->transport = LUNA_INTERNAL;
     q->runner = -1;
-    slot->use = SLOT_OWN;
     if (luna_query_read(q) != LUNA_READ_OK) {
         luna_slot_release(slot);
         return NULL;
@@ -213,7 +261,7 @@ luna_query *luna_query_new(luna_state *s, const uint8_t *name, uint32_t name_len
 
 luna_query *luna_query_copy(luna_state *s, const luna_query *from)
 {
-    luna_slot *slot = luna_slot_take(s->worker->slab, from->packet_len);
+    luna_slot *slot = take(s->worker->slab, from->packet_len, SLOT_OWN);
     if (!slot)
         return NULL;
     luna_query *q = &slot->q;
@@ -221,7 +269,6 @@ luna_query *luna_query_copy(luna_state *s, const luna_query *from)
     q->packet_len = from->packet_len;
     q->transport = LUNA_INTERNAL;
     q->runner = -1;
-    slot->use = SLOT_OWN;
     if (luna_query_read(q) != LUNA_READ_OK) {
         luna_slot_release(slot);
         return NULL;

@@ -1,15 +1,22 @@
 /* The slab: the fixed number of queries a worker can hold at once. Its size is the admission limit:
- * when it is full the newest work is shed and counted, and memory does not grow. */
+ * when it is full the newest work is shed and counted, and memory does not grow. Clients' queries
+ * and those of the server's own have a limit each, so that a handler which asks finds a slot
+ * however many clients wait for it.
+ *
+ * A slot holds what a query is while it waits; the buffer of its reply is another, taken when the
+ * reply is begun: few of the thousands that wait have one. */
 #ifndef LUNA_SLAB_H
 #define LUNA_SLAB_H
 #include <netinet/in.h>
 #include "worker.h"
 
 enum {
-    SLOT_SIZE = 4096,
-    SLOT_PACKET = 512,  /* larger packets take a spill buffer */
-    SLAB_SLOTS = 12288, /* per worker: 48 MiB when all are in use */
-    SLAB_SPILLS = 256,  /* spill buffers of 64 KiB a worker may hold at once */
+    SLOT_PACKET = 512,    /* larger packets take a spill buffer */
+    REPLY_SIZE = 2880,    /* larger replies, too */
+    CLIENT_SLOTS = 12288, /* per worker: clients' queries, 15 MiB, and 34 MiB for their replies */
+    OWN_SLOTS = 12288,    /* per worker: luna_query_new, the same */
+    SLAB_SLOTS = CLIENT_SLOTS + OWN_SLOTS,
+    SLAB_SPILLS = 256, /* spill buffers of 64 KiB a worker may hold at once */
     SPILL_SIZE = 65536 + 16,
 };
 
@@ -24,16 +31,23 @@ typedef struct luna_slot {
     luna_timer timer;
     uint8_t *packet_spill;
     uint8_t *reply_spill;
-    uint8_t packet[SLOT_PACKET];
-    uint8_t reply[];
+    union luna_reply_buffer *reply;
+    _Alignas(64) uint8_t packet[SLOT_PACKET];
 } luna_slot;
+
+typedef union luna_reply_buffer {
+    union luna_reply_buffer *next; /* while it is free */
+    uint8_t octets[REPLY_SIZE];
+} luna_reply_buffer;
 
 struct luna_slab {
     luna_worker *worker;
-    uint8_t *base; /* SLAB_SLOTS slots of SLOT_SIZE */
+    luna_slot *base;            /* SLAB_SLOTS */
+    luna_reply_buffer *replies; /* as many */
     luna_slot *free;
-    unsigned fresh; /* slots never used so far: their memory is not touched yet */
-    unsigned used;
+    luna_reply_buffer *free_replies;
+    unsigned fresh, fresh_replies; /* used so far: the memory of others is not touched yet */
+    unsigned clients, own;         /* slots in use */
     unsigned spills;
     int shed_series; /* lunadns_shed_total */
 };
@@ -45,13 +59,13 @@ static inline luna_slot *luna_slot_of(luna_query *q)
 
 static inline luna_slot *luna_slot_at(luna_slab *s, uint32_t index)
 {
-    return (luna_slot *)(s->base + (size_t)index * SLOT_SIZE);
+    return &s->base[index];
 }
 
 luna_slab *luna_slab_new(luna_worker *w);
 void luna_slab_free(luna_slab *s);
-/* A slot with everything zero but packet (room for len octets), reply, index, serial and worker;
- * NULL when the slab or its spill buffers are used up (counted). */
+/* A slot for a client's query, with everything zero but packet (room for len octets), index, serial
+ * and worker; NULL when they or the spill buffers are used up (counted). */
 luna_slot *luna_slot_take(luna_slab *s, uint32_t len);
 /* Gives a slot back: waits, flights and spill buffers end. */
 void luna_slot_release(luna_slot *slot);
