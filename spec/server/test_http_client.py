@@ -296,7 +296,7 @@ class Requests(Waiting):
             h.reply(b"late")
         w = self.web(answer)
         s = self.probe("return text(q, 1)", setup=f"""
-          server:every(0.05, function() dns.http.get("{w.url}/", {{ timeout = 60 }}) end)
+          server:every(0.05, function() dns.http.get("{w.url}/", {{ timeout = 60 }}) end, {{ once = true }})
         """)
         wait_until(lambda: len(w.requests) == 1)
         s.reload()

@@ -216,7 +216,7 @@ class Streams(Waiting):
           server:every(0.05, function()
             local sock = assert(dns.tcp("{p.to}", {{ timeout = 100 }}))
             sock:receive()
-          end)
+          end, {{ once = true }})
         """)
         wait_until(lambda: p.open == 1)
         for _ in range(5):

@@ -33,7 +33,6 @@ class Waiting(harness.Case):
         """A server whose plugin `probe` has this body; in it, text(s) answers with a TXT record."""
         setup += """
         local function text(q, s)
-          q:respond(0)
           local strings = tostring(s):gsub('"', "'"):gsub(("."):rep(200), '%0" "')
           q:add(dns.ANSWER, q:name_text() .. ' 0 IN TXT "' .. strings .. '"')
           return 0
@@ -131,7 +130,6 @@ class Handlers(Waiting):
             client.send(harness.pack_query("x.run.test", "TXT"))
             for _ in range(20):
                 self.assertEqual(s.query("a.test").values(), ["192.0.2.1"])
-        s.stop()
 
 
 class Setup(Waiting):
