@@ -25,6 +25,7 @@ local function load_library()
     if f then
       f:close()
       ffi.load(path, true)
+      boundary.library = path
       return
     end
   end

@@ -205,3 +205,56 @@ class Installed(Directory):
         code, out, err = self.tool(command=["busted"], cwd=self.path("sink"))
         self.assertNotEqual(code, 0)
         self.assertRegex(out + err, "liblunadns.so is not in .*make install")
+
+
+class Live(Directory):
+    """`lunadns test --live`: a process of its own for each t.server, in a network namespace."""
+
+    def test_a_new_plugin(self):
+        self.tool("plugin", "new", "sink")
+        code, out, err = self.tool("test", "--live", cwd=self.path("sink"))
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertIn("6 successes / 0 failures / 0 errors / 1 pending", out)
+        self.assertIn("stays compiled and allocates nothing", out)
+
+    def test_clients_upstreams_log_metrics_and_reload(self):
+        self.write("all_spec.lua", """
+local t = require "dns.test"
+it("works", function()
+  local s = t.server(". {\\n prometheus\\n log\\n forward . 10.0.0.1 10.0.0.2:5353 {\\n policy sequential\\n }\\n}")
+  s:upstream { ["10.0.0.1:53"] = { default = { rcode = "REFUSED" } },
+    ["10.0.0.2:5353"] = { ["a.test. A"] = "a.test. 60 IN A 192.0.2.1" } }
+  assert.rcode("REFUSED", s:query("a.test. A", { client = "203.0.113.9" }))
+  assert.same({ "10.0.0.1:53", "a.test. A", "udp" }, { s.asked[1].to, s.asked[1].question, s.asked[1].transport })
+  assert.log("[INFO] 203.0.113.9:", s)
+  assert.metric(1, s, "coredns_dns_requests_total", { type = "A" })
+  s:reload ". {\\n forward . 10.0.0.2:5353\\n}"
+  assert.answer("a.test. 60 IN A 192.0.2.1", s:query("a.test. A", { transport = "tcp", client = "[2001:db8::9]:0",
+    to = "[2001:db8::53]:53" }))
+  assert.is_nil((s:try_reload ". {\\n nothing\\n}"))
+  assert.answer("a.test. 60 IN A 192.0.2.1", s:query "a.test. A")
+end)
+it("explains", function()
+  assert.corefile_error("Corefile:3: cache: success", ". {\\n cache {\\n success few\\n }\\n}")
+end)
+it("has no clock of its own", function()
+  t.server(". {\\n whoami\\n}"):advance "1h"
+end)
+""")
+        code, out, err = self.tool("test", "--live")
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertIn("2 successes / 0 failures / 0 errors / 1 pending", out)
+        self.assertIn("--live: 1h of real time is too long", out)
+
+    def test_without_namespaces_what_needs_them_is_pending(self):
+        forbid = ["unshare", "-Ur", "sh", "-c", 'echo 0 >/proc/sys/user/max_net_namespaces && exec "$@"', "sh"]
+        self.write("x_spec.lua", """
+local t = require "dns.test"
+it("asks", function() assert.rcode("NOERROR", t.server(". {\\n whoami\\n}"):query "a.test. A") end)
+it("has upstreams", function() t.server(". {\\n forward . 10.0.0.1\\n}"):upstream {} end)
+it("has clients", function() t.server(". {\\n whoami\\n}"):query("a.test. A", { client = "192.0.2.1" }) end)
+""")
+        code, out, err = self.tool("test", "--live", command=[*forbid, BINARY])
+        self.assertEqual((code, err), (0, ""), out)
+        self.assertIn("1 success / 0 failures / 0 errors / 2 pending", out)
+        self.assertIn("needs a network namespace", out)

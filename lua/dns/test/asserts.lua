@@ -65,6 +65,8 @@ function checks.passed(s, question, options)
     if asked.question == wanted then return true, question .. " was passed on to " .. asked.to end
     return false, ("%s was passed on changed:\n- %s\n+ %s"):format(question, wanted, asked.question)
   end
+  -- Of a live server only its reply can be seen: that of a chain's end.
+  if s.live and reply and reply.rcode == "SERVFAIL" and #reply.answer == 0 then return true, question .. " was passed on" end
   local seen = watch[1]
   if not seen then return false, ("%s was not passed on; the reply:\n%s"):format(question, shown(reply)) end
   local boundary = require "lunadns.boundary"
@@ -79,7 +81,9 @@ function checks.passed(s, question, options)
 end
 
 function checks.dropped(s, question, options)
+  s.expects_silence = true
   local reply = s:query(question, options)
+  s.expects_silence = nil
   return reply == nil, ("%s was answered:\n%s"):format(question, shown(reply))
 end
 
@@ -102,6 +106,7 @@ end
 
 --- assert.hot(server, questions)
 function checks.hot(s, questions)
+  if s.live then s:pending "what is compiled is known in the process of the spec only" end
   return require "dns.test.hot"(s, questions)
 end
 

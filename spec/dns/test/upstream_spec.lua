@@ -58,7 +58,7 @@ describe("scripted upstreams", function()
   it("see the whole packet", function()
     local s = server()
     s:upstream(function(_, exchange)
-      return exchange.packet:find "\0\8\0\7\0\1\24\0\192\0\2" and line or nil
+      return exchange.packet:find("\0\8\0\7\0\1\24\0\192\0\2", 1, true) and line or nil
     end)
     assert.answer(line, s:query("a.test. A", { subnet = "192.0.2.0/24" }))
   end)
