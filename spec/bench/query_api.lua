@@ -6,7 +6,7 @@ local dns = require "dns"
 
 local probe = require "spec.query.probe"
 local boundary = require "lunadns.boundary"
-local reply_text = require "dns.test.reply"
+local question_of = require "dns.test.question"
 local C = boundary.C
 
 local BATCH, ROUNDS, RUNS = 32, 100, 200
@@ -64,7 +64,7 @@ local CASES = {
 local client = assert(boundary.addr("10.240.0.1:40212", 40212))
 local packets, lens, held = ffi.new("const uint8_t *[?]", BATCH), ffi.new("uint32_t[?]", BATCH), {}
 for i = 0, BATCH - 1 do
-  held[i] = reply_text.question("www.example" .. i .. ".test. A", {})
+  held[i] = question_of.packet("www.example" .. i .. ".test. A", {})
   packets[i], lens[i] = ffi.cast("const uint8_t *", held[i]), #held[i]
 end
 

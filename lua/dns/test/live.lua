@@ -4,6 +4,7 @@
 -- gets a free port, and what needs more is pending, as is all that only a virtual clock can tell.
 local Files = require "dns.test.files"
 local Server = require "dns.test.server"
+local Upstreams = require "dns.test.upstreams"
 local boundary = require "lunadns.boundary"
 local duration = require "lunadns.options.duration"
 local ffi = require "ffi"
@@ -17,7 +18,6 @@ local upstream = require "dns.test.upstream"
 local C = boundary.C
 
 ffi.cdef [[
-int getsockname(int fd, void *address, unsigned *length);
 int symlink(const char *target, const char *path);
 char *realpath(const char *path, char *resolved);
 ]]
@@ -43,12 +43,19 @@ end
 
 Live.pending = function(_, why) pending(why) end
 
+--- A port that nobody has, outside of those that the kernel gives to clients.
 local function free_port()
-  local s = assert(socket.bound("tcp", "127.0.0.1:0"))
-  local address, length = ffi.new "uint8_t[28]", ffi.new("unsigned[1]", 28)
-  C.getsockname(s.fd, address, length)
-  s:close()
-  return address[2] * 256 + address[3]
+  for _ = 1, 1000 do
+    local port = 10000 + C.luna_random_below(22000)
+    local udp = socket.bound("udp", "0.0.0.0:" .. port)
+    local tcp = udp and socket.bound("tcp", "0.0.0.0:" .. port)
+    if udp then udp:close() end
+    if tcp then
+      tcp:close()
+      return port
+    end
+  end
+  error("no port is free", 0)
 end
 
 --- The addresses that `forward` of the Corefile asks, "10.0.0.1:53".
@@ -82,16 +89,17 @@ end
 function Live.open(given)
   local draft, err = Server.open(given)
   if not draft then return nil, err end
-  local self = setmetatable({ given = given, text = given.text, script = {}, asked = {}, pendings = {}, served = {},
-    state = draft.state, draft = draft }, Live)
+  local self = setmetatable({ given = given, text = given.text, script = {}, asked = {}, state = draft.state, draft = draft },
+    Live)
   self.space = namespace.new()
+  self.upstreams = Upstreams.new(self, function(...) return within(self, ...) end)
   self.port = self.space and given.port or free_port()
   self.metrics_port = self.space and METRICS or free_port()
   self.files = Files.new {}
   self:link(given.directory)
   self:write(given.text)
   if self.space then
-    for _, address in ipairs(upstreams_of(draft)) do self:serve_at(address) end
+    for _, address in ipairs(upstreams_of(draft)) do self.upstreams:open(address) end
   end
   local scripts = given.scripts or {}
   if scripts.upstream then self:upstream(scripts.upstream) end
@@ -134,7 +142,7 @@ function Live:close()
   if self.closed then return end
   self.closed = true
   if self.process then self.process:close() end
-  for _, each in ipairs(self.served) do each:close() end
+  self.upstreams:close()
   if self.space then self.space:close() end
   self.draft:close()
   self.files:close()
@@ -154,86 +162,34 @@ end
 
 Live.reload = Server.reload
 
---- An address where the script answers.
-function Live:serve_at(address)
-  if self.served[address] then return end
-  self.served[address] = true
-  for _, kind in ipairs { "udp", "tcp" } do
-    local s, err = within(self, socket.bound, kind, address, true)
-    if not s then error("scripted upstream: " .. err, 0) end
-    s.address, s.kind, s.listens = address, kind, kind == "tcp"
-    table.insert(self.served, s)
-  end
-end
-
 function Live:upstream(script)
   if not self.space then pending "scripted upstreams need a network namespace, which is not allowed here" end
   self.script, self.asked = upstream.compile(script), {}
   for key in pairs(type(script) == "table" and script or {}) do
-    if type(key) == "string" and key:find "^%S+:%d+$" then self:serve_at(key) end
+    if type(key) == "string" and key:find "^%S+:%d+$" then self.upstreams:open(key) end
   end
 end
 
-function Live:http() pending "web servers are scripted in the process of the spec only" end
-function Live:sockets() pending "sockets are scripted in the process of the spec only" end
+function Live:http() -- luacheck: no self
+  pending "web servers are scripted in the process of the spec only"
+end
+
+function Live:sockets() -- luacheck: no self
+  pending "sockets are scripted in the process of the spec only"
+end
 
 local function now() return tonumber(C.luna_clock()) / 1e9 end
-
-local function answer_one(self, s, message, from)
-  local answer, build = upstream.answer(self, message, s.address, s.kind)
-  if answer.drop then return end
-  if answer.code then
-    if s.stream then s:close() end -- nothing else can be shown of it
-    return
-  end
-  table.insert(self.pendings, { at = now() + upstream.delay(answer), socket = s, message = build(), from = from })
-end
-
---- What upstreams are asked is answered, at its time.
-local function serve(self)
-  for i = #self.served, 1, -1 do
-    local s = self.served[i]
-    if s.listens then
-      local connection = s:accept()
-      if connection then
-        connection.address, connection.kind = s.address, "tcp"
-        table.insert(self.served, connection)
-      end
-    else
-      local message, from = s:receive()
-      while message do
-        if message:sub(13, 15) ~= "\0\0\2" then answer_one(self, s, message, from) end -- a health check: ". NS"
-        message, from = s:receive()
-      end
-      if message == false then
-        s:close()
-        table.remove(self.served, i)
-      end
-    end
-  end
-  for i = #self.pendings, 1, -1 do
-    local each = self.pendings[i]
-    if each.at <= now() then
-      table.remove(self.pendings, i)
-      if each.socket.fd >= 0 then each.socket:send(each.message, each.from) end
-    end
-  end
-end
 
 --- Real time, upstreams served, until fn says so or it is over.
 local function pass(self, seconds, fn, own)
   local deadline = now() + seconds
   while true do
-    serve(self)
+    local due = self.upstreams:serve()
     local result = fn and fn()
     if result ~= nil then return result end
     local left = deadline - now()
     if left <= 0 then return nil end
-    local list = { own }
-    for _, each in ipairs(self.served) do list[#list + 1] = each end
-    local soonest = left
-    for _, each in ipairs(self.pendings) do soonest = math.min(soonest, math.max(each.at - now(), 0)) end
-    socket.wait(list, math.min(soonest, 0.05))
+    socket.wait(self.upstreams:readable(own), math.min(left, due, 0.05))
   end
 end
 
@@ -264,11 +220,11 @@ end
 
 --- The port of the Corefile's first key.
 function Live:port_of()
-  local port = self.draft.control.blocks[1].sites[1].port
+  local port = self.draft.control.blocks[1].sites[1].key.port
   return port == self.given.port and self.port or port
 end
 
-function Live:finish(q)
+function Live:finish(q) -- luacheck: no self
   if q.done == nil then
     local message = q.socket:receive()
     if message == nil then return nil end

@@ -40,8 +40,8 @@ function Shadow:listener(port)
   local seen = {}
   for _, block in ipairs(self.control.blocks) do
     for _, site in ipairs(block.sites) do
-      if not port or site.port == port then return site.listener end
-      seen[#seen + 1] = tostring(site.port)
+      if not port or site.key.port == port then return site.rest.listener end
+      seen[#seen + 1] = tostring(site.key.port)
     end
   end
   return nil, ("nothing listens on port %s; the Corefile has: %s"):format(port, table.concat(seen, ", "))
