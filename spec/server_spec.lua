@@ -192,4 +192,10 @@ end }]]
       s:close()
     end)
   end)
+
+  it("watches files that a setup names", function()
+    local s = serve 'server:watch "/etc/data.txt"'
+    assert.same({ ["/etc/data.txt"] = true }, s.made.watched)
+    s:close()
+  end)
 end)

@@ -27,11 +27,16 @@ int pcre2_match_8(const pcre2_code_8 *, const char *, size_t, size_t, uint32_t, 
 size_t *pcre2_get_ovector_pointer_8(pcre2_match_data_8 *);
 int pcre2_pattern_info_8(const pcre2_code_8 *, uint32_t, void *);
 int pcre2_get_error_message_8(int, char *, size_t);
+void *dlopen(const char *, int);
 ]]
 
--- The server is linked with it; a program that loads only the core's library may not be.
+-- The server is linked with it; a program that loads only the core's library may not be. It stays loaded: finalizers of a state
+-- that is closed need it.
 local P = ffi.C
-if not pcall(function() return P.pcre2_compile_8 end) then P = ffi.load "libpcre2-8.so.0" end
+if not pcall(function() return P.pcre2_compile_8 end) then
+  local NOW, GLOBAL, NODELETE = 2, 0x100, 0x1000
+  if P.dlopen("libpcre2-8.so.0", NOW + GLOBAL + NODELETE) == nil then error("libpcre2-8.so.0 cannot be loaded", 0) end
+end
 
 local DOLLAR_ENDONLY, NEVER_BACKSLASH_C, UTF, MATCH_INVALID_UTF = 0x10, 0x100000, 0x80000, 0x4000000
 local NO_JIT = 0x2000

@@ -41,6 +41,10 @@ function Server:counter(name, help, labels, options)
 end
 
 --- A gauge for the whole process. Labels as of a counter.
+---@param name string
+---@param help string
+---@param labels? (string|{[1]: string, [2]: string})[]
+---@param options? { max?: integer }
 ---@return LunaGauge gauge with :set(value, ...), :add(n, ...), :inc(...) and :dec(...)
 function Server:gauge(name, help, labels, options)
   return metrics.gauge(self, name, help, labels, options)
@@ -48,8 +52,12 @@ end
 
 --- A histogram; buckets in what is shown, observations in what is fed: unit 1e-9 feeds nanoseconds and shows seconds. Labels as
 --- of a counter.
+---@param name string
+---@param help string
+---@param labels? (string|{[1]: string, [2]: string})[]
 ---@param buckets number[] upper bounds, rising
 ---@param unit? number 1 unless given
+---@param options? { max?: integer }
 ---@return LunaHistogram histogram with :observe(value, ...)
 function Server:histogram(name, help, labels, buckets, unit, options)
   return metrics.histogram(self, name, help, labels, buckets, unit, options)
@@ -57,7 +65,8 @@ end
 
 --- Writes one line "[LEVEL] plugin/NAME: text".
 ---@param level "debug"|"info"|"warning"|"error"
----@param format string
+---@param format string as string.format's, when there is more
+---@param ... any
 function Server:log(level, format, ...)
   local text = ("plugin/%s: "):format(self.name) .. (select("#", ...) > 0 and format:format(...) or format)
   C.luna_log(self.state, LEVELS[level], text, #text)

@@ -190,6 +190,7 @@ describe("option types", function()
     { "a b:80", "'a b:80' is not an address to listen on: expected [HOST]:PORT" },
   })
   cases("regex", { type = "regex" }, { { "(a|b)+$", "(a|b)+$" } }, {
+    { "(ab", "'(ab' is not a regular expression: missing closing parenthesis at offset 3 of '(ab'" },
     { ("a"):rep(10001), "'" .. ("a"):rep(117)
       .. "...' is too long a regular expression: expected at most 10000 bytes" },
   })

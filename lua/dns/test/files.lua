@@ -14,6 +14,7 @@ Files.__index = Files
 
 function Files:__tostring() return self.path end
 
+--- A directory with these files.
 ---@param files? table<string, string> text by name
 ---@return DnsTestFiles
 function Files.new(files)
@@ -48,6 +49,7 @@ function Files:write(name, text)
   self.names[name] = true
 end
 
+--- Removes a file.
 ---@param name string
 function Files:remove(name)
   os.remove(self.path .. "/" .. name)

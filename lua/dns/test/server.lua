@@ -48,11 +48,19 @@ local function last_of(self)
   end
 end
 
+--- While setup waits: scripted upstreams answer; when there is nothing to answer, time passes.
+local function pump(self)
+  local state = self.loading or self.state
+  while state.woken_len == 0 do
+    if not upstream.serve(self) then C.luna_offline_pass(state, 0.25e9) end
+  end
+end
+
 --- A generation on this state, or what is wrong with the Corefile.
 local function load(self, state, text)
   local given = { conf = self.given.conf, text = text, port = self.given.port, directory = self.given.directory,
-    last = last_of(self), wrap = self.given.wrap, pump = self.pump and function() self:pump() end,
-    scripted = self.pump and scripted.new(self) }
+    last = last_of(self), wrap = self.given.wrap, pump = not self.real and function() pump(self) end or nil,
+    scripted = not self.real and scripted.new(self) or nil }
   local control, err = boot.control(state, given)
   if not control then return nil, err end
   local made
@@ -97,6 +105,7 @@ local function close_generation(generation)
   boot.close(generation.control)
 end
 
+--- Ends it. What is in flight gets no reply.
 function Server:close()
   if self.closed then return end
   self.closed = true
@@ -165,14 +174,6 @@ function Server:turn()
     local text = self.unscripted
     self.unscripted = nil
     error(text, 0)
-  end
-end
-
---- While setup waits: scripted upstreams answer; when there is nothing to answer, time passes.
-function Server:pump()
-  local state = self.loading or self.state
-  while state.woken_len == 0 do
-    if not upstream.serve(self) then C.luna_offline_pass(state, 0.25e9) end
   end
 end
 

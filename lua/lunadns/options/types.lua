@@ -186,6 +186,9 @@ types.regex = {
   lua = "string", arg = "REGEX", doc = "regular expression",
   parse = function(text)
     if #text > 10000 then return nil, "is too long a regular expression: expected at most 10000 bytes" end
+    -- Loaded with the first one: PCRE2 is not needed to read the other types.
+    local compiled, why = require("lunadns.regex").compile(text)
+    if not compiled then return nil, "is not a regular expression: " .. why end
     return text
   end,
 }

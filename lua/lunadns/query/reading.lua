@@ -170,6 +170,7 @@ end
 
 local TRANSPORTS = { "udp", "tcp", "tls", "internal" }
 
+--- How the query came; "internal" is the server's own.
 ---@return "udp"|"tcp"|"tls"|"internal"
 function q:transport_text()
   check(self)

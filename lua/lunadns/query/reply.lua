@@ -33,6 +33,7 @@ function q:set_rcode(rcode)
   return rcode
 end
 
+--- Whether a header flag of the reply is set.
 ---@param flag DnsFlag
 ---@return boolean
 function q:reply_flag(flag)
@@ -40,6 +41,7 @@ function q:reply_flag(flag)
   return band(C.luna_reply_get_flags(self), numbers.flag(flag)) ~= 0
 end
 
+--- Sets a header flag of the reply, or clears it.
 ---@param flag DnsFlag
 ---@param on boolean
 function q:set_flag(flag, on)

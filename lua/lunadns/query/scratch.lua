@@ -79,6 +79,7 @@ function q:set(number, value)
   self.user[index(numbers, number, "dns.number")] = value
 end
 
+--- A number of this query that q:set kept; 0 at first.
 ---@param number string|integer declared by dns.number
 ---@return number value
 function q:get(number)

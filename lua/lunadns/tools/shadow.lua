@@ -4,7 +4,7 @@ local boundary = require "lunadns.boundary"
 local C = boundary.C
 
 ---@class LunaShadow: DnsTestServer
-local Shadow = setmetatable({ pump = false }, { __index = Server }) -- a setup that waits is the core's to wait for
+local Shadow = setmetatable({ real = true }, { __index = Server }) -- nothing is scripted
 Shadow.__index = Shadow
 
 --- Begins one.

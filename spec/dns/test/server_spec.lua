@@ -71,6 +71,8 @@ describe("a server of a spec", function()
     s:query "a.count.test. TXT"
     s:query "b.count.test. TXT"
     assert.log("seen 2", s)
+    assert.equal("[INFO] plugin/count: seen 1\n[INFO] plugin/count: seen 2\n", s:peek_log())
+    assert.matches("# TYPE coredns_count_level gauge", s:metrics_text(), 1, true)
     assert.equal("[INFO] plugin/count: seen 1\n[INFO] plugin/count: seen 2\n", s:log())
     assert.equal("", s:log())
     assert.equal(2, s:metric "coredns_count_seen_total")
@@ -91,6 +93,7 @@ describe("a server of a spec", function()
     s:advance(1)
     assert.equal(10, select(2, s:log():gsub(": tick", "")))
     assert.has_error(function() s:advance "soon" end)
+    assert.is_true(s:step(5) < 0.11) -- to the next tick
   end)
 
   describe("reloads", function()
@@ -166,5 +169,20 @@ describe("files of a spec", function()
   end)
   it("are found beside the spec, or above a folder spec/", function()
     assert.equal("spec/dns", t.directory())
+  end)
+end)
+
+describe("server:on_close", function()
+  it("runs when a generation ends", function()
+    local directory = t.files { ["closing.lua"] = [[
+return require("dns").plugin { name = "closing", options = {}, setup = function(_, next, server)
+  server:on_close(function() server:log("info", "closed in %s", server.role) end)
+  return function(q) return next(q) end
+end }]] }
+    local s = t.server(". {\n closing\n}", { directory = directory })
+    s:reload()
+    s:turn()
+    assert.log("plugin/closing: closed in worker", s)
+    assert.log("plugin/closing: closed in control", s)
   end)
 end)
