@@ -9,6 +9,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import cluster
 import machine
 import subjects
 import traffic
@@ -23,7 +24,7 @@ MILLION = 1_000_000
 class Case:
     name: str
     title: str
-    kind: str = "cpu"            # cpu, idle, million, reload or plugin_reload
+    kind: str = "cpu"            # the method of Bench that measures it
     role: str = "hosts"          # see subjects.py
     queries: str = "hosts"       # the file asked from; see traffic.write_queries
     warm: str = ""               # the file asked once before; default: `queries`
@@ -49,6 +50,13 @@ CASES = [
     Case("tcp", "as hosts, over TCP: 8 connections, pipelined",
          tcp=True, without=("dnsmasq",)),  # dnsmasq forks for TCP
     Case("plugin", "as hosts, behind a Lua plugin that passes every query on", role="plugin"),
+    Case("kubernetes", "ClusterIP A of 10,000 services, through a cluster's chain", role="kubernetes", queries="services",
+         probe=cluster.MISSING),
+    Case("kubernetes-nx", "NXDOMAIN in the cluster's zone, the same chain", role="kubernetes", queries="no-services",
+         probe=cluster.MISSING),
+    Case("kubernetes-size", "10,000 services, 80,000 endpoints, 1,000 namespaces", kind="cluster", role="kubernetes",
+         probe=cluster.MISSING, without=("floor",)),
+    Case("kubernetes-store", "the store by itself", kind="store", role="kubernetes", without=("floor", "coredns")),
     Case("idle", "memory of a default Corefile without kubernetes, 2 workers", kind="idle",
          role="idle", probe="static." + ZONE),
     Case("million", "1,000,000 hosts, and a reload of the file at 2,000 queries/s", kind="million",
@@ -99,7 +107,7 @@ class Bench:
     def measure(self, case, subject):
         """Measures one subject once. Returns the figures as a dict."""
         run = {"cpu": self.cpu, "idle": self.idle, "million": self.million, "reload": self.reload,
-               "plugin_reload": self.plugin_reload}
+               "plugin_reload": self.plugin_reload, "cluster": self.cluster, "store": self.store}
         folder = tempfile.mkdtemp(dir=self.folder)
         try:
             return run[case.kind](case, subject, folder)
@@ -125,9 +133,9 @@ class Bench:
             with self.echo("tcp" if case.tcp else "udp", self.server_core) as (port, process):
                 yield process, subjects.Place(folder, port), 0
             return
-        with self.echo("upstream", self.load_core) as (upstream, _):
+        with self.echo("upstream", self.load_core) as (upstream, _), self.api(role) as api:
             place = subjects.Place(folder, machine.free_port(), upstream, hosts or self.hosts,
-                                   tuple(machine.free_port() for _ in range(3)))
+                                   tuple(machine.free_port() for _ in range(3)), api=api)
             command = subjects.command(subject, self.binaries[subject], role, place)
             with open(os.path.join(folder, "stdout"), "wb") as out, \
                     open(os.path.join(folder, "stderr"), "wb") as err:
@@ -141,8 +149,25 @@ class Bench:
             finally:
                 machine.stop(process)
 
+    @contextmanager
+    def api(self, role):
+        if role != "kubernetes":
+            yield None
+            return
+        with cluster.api(self.load_core) as server:
+            yield server
+
+    def cluster(self, case, subject, folder):
+        with self.server(case, subject, folder) as (process, place, _):
+            return cluster.size(process, place, place.api)
+
+    def store(self, _case, _subject, _folder):
+        return cluster.store(self.server_core)
+
     @staticmethod
     def expected(case, role):
+        if role == "kubernetes":
+            return NXDOMAIN, None  # not before all is there
         if case.queries == "nx":
             return NXDOMAIN, None
         if role == "idle":
@@ -176,7 +201,7 @@ class Bench:
             rss = machine.memory_kb(process.pid)[0]
         if load["answered"] == 0:
             raise Broken("answered nothing")
-        rcode = NXDOMAIN if case.queries == "nx" and subject != "floor" else NOERROR
+        rcode = NXDOMAIN if case.queries in ("nx", "no-services") and subject != "floor" else NOERROR
         wrong = load["answered"] - load["rcodes"].get(rcode, 0)
         if wrong > load["answered"] / 1000:
             raise Broken(f"{wrong} of {load['answered']} replies have a wrong rcode: {load['rcodes']}")

@@ -15,9 +15,10 @@ ALL = ["floor", "lunadns", "knotd", "unbound", "dnsdist", "dnsmasq", "coredns"]
 
 # Which server can play which role. What is missing here has no comparable feature.
 ROLES = {
-    "floor": {"hosts", "cached", "cached-log", "forward", "million", "reload"},
-    "lunadns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "plugin", "plugin-reload"},
-    "coredns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload"},
+    "floor": {"hosts", "cached", "cached-log", "forward", "million", "reload", "kubernetes"},
+    "lunadns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "plugin", "plugin-reload",
+                "kubernetes"},
+    "coredns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "kubernetes"},
     "knotd": {"hosts"},
     "unbound": {"hosts", "cached"},
     "dnsdist": {"cached", "forward"},
@@ -33,6 +34,7 @@ class Place:
     upstream: int = 0      # port of the upstream, when the role has one
     hosts: str = ""        # the hosts file
     ports: tuple = ()      # free ports for metrics, health, ready
+    api: object = None     # the scripted API server of role kubernetes
     generation: int = 0    # role reload: the edit of the Corefile
     polled: bool = False   # role reload: the server looks for edits itself
 
@@ -65,6 +67,10 @@ def corefile(role, place):
         "cached-log": ["log"] + chain,
         "forward": [forward],
         "million": [hosts],
+        "kubernetes": ["errors", f"prometheus 127.0.0.1:{metrics}",
+                       "kubernetes cluster.local in-addr.arpa ip6.arpa {\n"
+                       f" endpoint {place.api.url if place.api else ''}\n pods insecure\n fallthrough in-addr.arpa ip6.arpa\n"
+                       " ttl 30\n }", forward, "cache 30", "loop", "loadbalance"],
         "plugin": ["sinkhole ads.example", hosts],
         "plugin-reload": ["errors", f"prometheus 127.0.0.1:{metrics}", "edited", hosts],
         "idle": ["errors", f"health 127.0.0.1:{health}", f"ready 127.0.0.1:{ready}",

@@ -54,6 +54,8 @@ def write_queries(folder, wanted):
     lines = {
         "hosts": (f"{host(n)} A" for n in range(1, NAMES + 1)),
         "nx": (f"nx-{n}.{ZONE} A" for n in range(1, NAMES + 1)),
+        "services": (f"service-{n:05d}.team-{n % 1000:04d}.svc.cluster.local A" for n in range(1, 10_000, 2)),
+        "no-services": (f"nothing-{n:05d}.team-{n % 1000:04d}.svc.cluster.local A" for n in range(1, 10_000, 2)),
         "mixed": mixed(),
         "million": (f"{host(n)} A" for n in random.Random(2).sample(range(1, 1_000_001), NAMES)),
     }
