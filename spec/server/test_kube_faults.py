@@ -224,7 +224,7 @@ class Connections(FaultCase):
         w = self.watcher(api, kinds=("services",), silence=400).synced("services")
         w.expect("nothing was heard for 0 s")
         self.arrives(api, w)
-        self.assertEqual(len(api.served("services", "list")), 2)  # the list and a check
+        self.assertGreaterEqual(len(api.served("services", "list")), 2)  # the list and a check
 
     def test_a_server_that_takes_and_says_nothing(self):
         api = self.api()
@@ -234,8 +234,8 @@ class Connections(FaultCase):
 
     def test_bookmarks_keep_a_watch_from_being_silent(self):
         api = self.api(bookmarks=0.1)
-        w = self.watcher(api, kinds=("services",), silence=400).synced("services")
-        self.lasts(1)
+        w = self.watcher(api, kinds=("services",), silence=1000).synced("services")
+        self.lasts(2)
         self.assertEqual(len(api.served("services")), 1)
         self.arrives(api, w)
 

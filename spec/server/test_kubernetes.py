@@ -272,16 +272,16 @@ class Scale(Kubernetes):
             self.assertEqual(self.values(s, f"{name}.{space}"), [f"10.96.{n >> 8}.{n & 255}"])
         first = s.rss()
         for round_ in range(3):  # the same list again, in place
-            before = len(api.served("endpointslices", "initial"))
             api.cluster.compact()
             for plural in ("services", "endpointslices", "namespaces"):
                 key, stored = next(iter(api.cluster.held[plural].items()))
                 api.cluster.put(stored.object)
-            api.cluster.put(fixture.service(f"team-0001/mark{round_}", "ClusterIP", ["10.200.0.1"], fixture.HTTP))
+            name, address = f"mark{round_}", f"10.200.0.{round_}"
+            api.cluster.put(fixture.service(f"team-0001/{name}", "ClusterIP", ["None"], fixture.HTTP))
+            api.cluster.put(fixture.slice_of(f"team-0001/{name}", name, "IPv4", [fixture.end(address)]))
             api.cluster.compact()
             api.cut()
-            wait_until(lambda: len(api.served("endpointslices", "initial")) > before, 90)
-            wait_until(lambda: self.values(s, f"mark{round_}.team-0001") == ["10.200.0.1"], 90)
+            self.becomes(s, f"{name}.team-0001", address, timeout=90)
         if not harness.SANITIZED:
             self.assertLess(first, 60 << 20)
             self.assertLess(s.rss(), first * 1.15)

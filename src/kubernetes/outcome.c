@@ -3,7 +3,10 @@
 #include "stream.h"
 #include <stdlib.h>
 
-enum { FORGIVEN = 12 }; /* failures that a healthy watch makes good */
+enum {
+    FORGIVEN = 12, /* failures that a healthy watch makes good */
+    CUTS_MAX = 3,  /* WatchLists in a row that break off before a list is tried */
+};
 
 static void next(kube_stream *s, kube_task task, uint64_t delay)
 {
@@ -101,8 +104,8 @@ static void failed(kube_stream *s, const kube_outcome *o, int code)
         check = code != 403 && code != 404 && code != 405;
     } else if (!watching || garbled) {
         /* Something on the way that does not bear a WatchList: a list may come through. */
-        s->no_initial |=
-            !watching && s->task == KUBE_TASK_INITIAL && o->http == 200 && s->failures >= 3;
+        if (!watching && s->task == KUBE_TASK_INITIAL && o->http == 200 && ++s->cuts >= CUTS_MAX)
+            s->no_initial = true;
         list_anew(s, delay);
         return;
     }

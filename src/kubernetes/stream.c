@@ -13,6 +13,7 @@ void kube_stream_complete(kube_stream *s)
 {
     uint64_t every = s->watch->pace.relist;
     s->consistent = s->whole = false;
+    s->cuts = 0;
     s->relist_at = kube_now() + every - luna_random_below((uint32_t)(every / 5) + 1);
     kube_round_end(s);
     kube_report_well(s);

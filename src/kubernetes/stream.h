@@ -46,6 +46,7 @@ typedef struct kube_stream {
     unsigned failures; /* in a row */
     unsigned denials;  /* of them, 401 and 403 in a row */
     unsigned refusals; /* of the version that was asked for, since all was well */
+    unsigned cuts;     /* WatchLists in a row that broke off */
     bool consistent;   /* the next list has to be the most recent, not one from a cache */
     bool no_initial;   /* the server knows no WatchList */
     bool whole;        /* pages failed: list without */
