@@ -27,11 +27,11 @@ end
 
 local function print_way(first, exchanges)
   local rows, width = {}, 0
-  local step, depth = first, 0
+  local step = first
   while step do
-    rows[#rows + 1] = { step.plugin, way.outcome(step), time(way.own(step)), step.place }
+    rows[#rows + 1] = { step.plugin, way.outcome(step), time(way.own(step)) }
     width = math.max(width, #step.plugin)
-    step, depth = step.next, depth + 1
+    step = step.next
   end
   for _, row in ipairs(rows) do
     io.stdout:write(("  %-" .. width .. "s  %10s  %s\n"):format(row[1], row[3], row[2]))
@@ -46,36 +46,24 @@ local function print_log()
   if lines ~= "" then io.stdout:write("log:\n  ", (lines:gsub("\n(.)", "\n  %1"))) end
 end
 
-function trace.run(list)
-  local given, why = arguments.read(list, FLAGS)
-  if given and (not given[2] or given[4]) then given, why = nil, "expected NAME TYPE, and a client perhaps" end
-  if not given then return tools.misused("trace", why) end
-  local source
-  source, why = arguments.corefile(given)
-  local recorder = way.new()
-  local s
-  if source then
-    source.wrap = recorder.wrap
-    s, why = Shadow.new(source)
-  end
-  local listener
-  if s then listener, why = s:listener(tonumber(given.port)) end
-  if not listener then
-    io.stderr:write("lunadns trace: ", why, "\n")
-    return 1
-  end
+local function failed(why)
+  io.stderr:write("lunadns trace: ", tostring(why), "\n")
+  return 1
+end
+
+--- Asks, and shows what became of it.
+local function show(s, recorder, given)
+  local listener, why = s:listener(tonumber(given.port))
+  if not listener then return failed(why) end
   local question = given[1] .. " " .. given[2]
   local ok, q = pcall(s.send, s, question, {
     client = given[3] or "127.0.0.1", listener = listener, transport = given.tcp and "tcp" or "udp", ["do"] = given["do"],
     subnet = given.subnet,
   })
-  if not ok then
-    io.stderr:write("lunadns trace: ", tostring(q), "\n")
-    return 1
-  end
+  if not ok then return failed(q) end
   local deadline = C.luna_clock() + 30000000000ULL
   while C.luna_offline_done(q) == 0 and C.luna_clock() < deadline do s:step(0.25) end
-  local index = q.index
+  local index, done = q.index, C.luna_offline_done(q) ~= 0
   local exchanges = {}
   for _, each in ipairs(s:exchanges()) do
     if each.query == index then exchanges[#exchanges + 1] = each end
@@ -86,7 +74,6 @@ function trace.run(list)
       if site.number == q.block then block = each end
     end
   end
-  local done = C.luna_offline_done(q) ~= 0
   local reply = s:finish(q)
   io.stdout:write(("%s from %s, server block at %s:%d\n"):format(question, given[3] or "127.0.0.1", block.file, block.line))
   if recorder.steps[index] then
@@ -100,8 +87,23 @@ function trace.run(list)
   else
     io.stdout:write(done and "no reply is sent\n" or "no reply within 30 s\n")
   end
-  s:close()
   return reply and 0 or 1
+end
+
+function trace.run(list)
+  local given, why = arguments.read(list, FLAGS)
+  if given and (not given[2] or given[4]) then given, why = nil, "expected NAME TYPE, and a client perhaps" end
+  if not given then return tools.misused("trace", why) end
+  local recorder, source, s = way.new(), nil, nil
+  source, why = arguments.corefile(given)
+  if source then
+    source.wrap = recorder.wrap
+    s, why = Shadow.new(source)
+  end
+  if not s then return failed(why) end
+  local code = show(s, recorder, given)
+  s:close()
+  return code
 end
 
 return trace
