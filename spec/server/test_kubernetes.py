@@ -3,6 +3,7 @@ kubernetes.md 1.4, cases 103 to 115, where no real API server is."""
 
 import random
 import shutil
+import signal
 import tempfile
 import threading
 
@@ -321,4 +322,4 @@ class Seed(Kubernetes):
         self.assertEqual(self.ready(s), 200)
         s.wait_log(r'"A IN web\.ns-a\.svc\.cluster\.local\. udp .*" NOERROR ')
         s.wait_log(r'"A IN outside\.test\. udp .*" NOERROR ')
-        s.stop(harness.signal.SIGQUIT)
+        s.stop(signal.SIGQUIT)
