@@ -96,7 +96,6 @@ typedef struct luna_query {
     uint64_t received; /* when it was read */
     uint8_t name[256]; /* the question name, lower case */
     uint8_t label[128]; /* offset in name of each label; label[labels] is the root */
-    uint8_t asked[544]; /* for the core: the questions before luna_query_rewrite, the latest last */
     char ede_text[128]; /* text beside ede_code, ede_len octets of UTF-8 */
 
     luna_addr client;
@@ -104,8 +103,9 @@ typedef struct luna_query {
 
     uint8_t *packet; /* as received; the question name in its own letter case is at packet + 12 */
     uint32_t packet_len;
-    uint16_t opt_at;  /* offset of the OPT record in packet, 0 = none */
-    uint16_t opt_len; /* octets of OPT's options */
+    uint32_t packet_cap; /* the last asked_len octets keep what luna_query_rewrite replaced */
+    uint16_t opt_at;     /* offset of the OPT record in packet, 0 = none */
+    uint16_t opt_len;    /* octets of OPT's options */
 
     uint8_t *reply;     /* the reply as a wire message, valid once reply_len > 0 */
     uint32_t reply_len; /* 0 = no plugin has written one */
@@ -300,8 +300,8 @@ enum { LUNA_RESTORE_OWNERS = 1, LUNA_RESTORE_DATA = 2 };
  * name; qtype 0 = the same type. A reply written before is dropped. May be done again on top;
  * luna_query_restore takes the latest one back. restore tells whose names in the reply are turned
  * back with it. Returns 0; LUNA_E_FORMAT: the name would pass 255 octets, or other records of the
- * packet do not parse; LUNA_E_SPACE: too many rewrites on top of each other (two always fit), or no
- * buffer. After an error q is as before. */
+ * packet do not parse; LUNA_E_SPACE: no buffer for a longer packet. After an error q is as before.
+ */
 int luna_query_rewrite(luna_query *q, const luna_name *to, uint32_t keep, int qtype, int restore);
 /* Takes the latest rewrite back: q asks what it asked before it, in the client's letter case. So
  * does its reply; names in it that are the rewritten one or below it become the question's again as
@@ -391,9 +391,6 @@ int luna_reply_sort(luna_query *q, int section, const double *keys, int n);
 int luna_reply_arrange(luna_query *q, const luna_rr *list, int n);
 /* Writes to in the place of from into A or AAAA records; both of one family. Returns how often. */
 int luna_reply_replace_address(luna_query *q, const luna_addr *from, const luna_addr *to);
-/* Presentation format of one record of the reply, its fields parted by tabs. Allocates (ldns).
- * Returns the length, or a negative code. In src/dns/text.c. */
-int luna_record_text(const luna_query *q, const luna_record *r, char *out, size_t out_len);
 
 /* ---- queries of the server's own (src/server/slab.c)
  * ----------------------------------------------------------- */

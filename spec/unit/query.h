@@ -30,9 +30,16 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
 
 int luna_packet_reserve(luna_query *q, uint32_t need)
 {
-    q->packet = realloc(q->packet, need > q->packet_len ? need : q->packet_len);
-    if (!q->packet)
+    if (need <= q->packet_cap)
+        return LUNA_OK;
+    uint8_t *grown = malloc(need);
+    if (!grown)
         abort();
+    memcpy(grown, q->packet, q->packet_len);
+    memcpy(grown + need - q->asked_len, q->packet + q->packet_cap - q->asked_len, q->asked_len);
+    free(q->packet);
+    q->packet = grown;
+    q->packet_cap = need;
     return LUNA_OK;
 }
 
@@ -65,7 +72,7 @@ static inline luna_query *spec_packet(int transport, const uint8_t *packet, uint
         abort();
     if (len > 0)
         memcpy(q->packet, packet, len);
-    q->packet_len = len;
+    q->packet_len = q->packet_cap = len;
     q->transport = (uint8_t)transport;
     q->client.family = 4;
     q->author = -1;

@@ -22,7 +22,8 @@ static const char *lines(luna_query *q, int section)
     size_t at = 0;
     out[0] = 0;
     while (luna_reply_next(q, &r)) {
-        int n = luna_record_text(q, &r, out + at, sizeof out - at - 1);
+        int n = luna_message_record_text(q->reply, q->reply_len, r.owner, out + at,
+                                         sizeof out - at - 1);
         assert_true(n > 0);
         for (int i = 0; i < n; i++)
             if (out[at + (size_t)i] == '\t')

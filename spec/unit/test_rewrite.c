@@ -53,10 +53,9 @@ static void add(luna_query *q, int section, const char *owner, const char *text)
 static void record_is(luna_query *q, int i, const char *want)
 {
     char text[512];
-    luna_record r = {0};
     assert_true(luna_reply_read(q, rr, 64) > i);
-    memcpy(&r, &rr[i], sizeof rr[i]);
-    assert_true(luna_record_text(q, &r, text, sizeof text) > 0);
+    assert_true(luna_message_record_text(q->reply, q->reply_len, rr[i].owner, text, sizeof text) >
+                0);
     for (char *p = text; *p; p++)
         if (*p == '\t')
             *p = ' ';
@@ -238,8 +237,7 @@ static void goes_on_top_of_itself(void **state)
     int n = 0;
     while (rewrite(q, "d.test.", 0, 0, 3) == 0)
         n++;
-    assert_true(n > 10);
-    asks(q, "d.test.", 1);
+    assert_true(n > 4000); /* until there is no room for more */
     assert_int_equal(rewrite(q, "e.test.", 0, 0, 3), LUNA_E_SPACE);
     asks(q, "d.test.", 1);
     while (luna_query_restore(q) == 0)

@@ -70,7 +70,7 @@ uint32_t luna_message_pack(const uint8_t *message, uint32_t len, uint8_t *out, u
 /* Makes room for need octets in q->reply (a spill buffer from the slab when the inline one is too
  * small; bounded). Keeps the content. Returns 0 or LUNA_E_SPACE. In src/server/slab.c. */
 int luna_reply_reserve(luna_query *q, uint32_t need);
-/* The same for q->packet. */
+/* The same for q->packet, with what is kept at its end (asked_len octets). */
 int luna_packet_reserve(luna_query *q, uint32_t need);
 
 #endif

@@ -1,13 +1,13 @@
 /* The question rewritten for what comes after in the chain, and taken back on the way out.
  *
  * The packet always asks what q asks, so that everything behind (cache, upstreams, builders of
- * replies) needs to know nothing of it. What was asked before lies in q->asked, the latest last:
- * the name as it stood in the packet, then a frame. */
+ * replies) needs to know nothing of it. What was asked before lies in the end of the packet's
+ * buffer, the latest first: a frame, then the name as it stood in the packet. */
 #include "wire.h"
 
 typedef struct luna_frame {
     uint16_t qtype;
-    uint8_t name_len; /* octets of name before it */
+    uint8_t name_len; /* octets of the name after it */
     uint8_t keep;     /* octets of both names that are alike */
     uint8_t restore;
     uint8_t pad;
@@ -22,11 +22,12 @@ static const uint8_t *asked_name(const luna_query *q)
 static int is_plain(const luna_query *q)
 {
     const uint8_t *p = q->packet;
-    return (luna_get16(p + 6) | luna_get16(p + 8)) == 0 && luna_get16(p + 10) == q->edns;
+    return (luna_get16(p + 6) | luna_get16(p + 8)) == 0 && luna_get16(p + 10) == (q->opt_at > 0);
 }
 
-/* The packet has records that may point into its question: it is written anew. */
-static int repack(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype)
+/* The packet has records that may point into its question: it is written anew; spare octets stay
+ * free behind it. */
+static int repack(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype, uint32_t spare)
 {
     luna_packer p;
     luna_cursor c;
@@ -47,7 +48,7 @@ static int repack(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype
     }
     if (more < 0)
         return LUNA_E_FORMAT;
-    if (luna_packet_reserve(q, p.len) != LUNA_OK)
+    if (luna_packet_reserve(q, p.len + q->asked_len + spare) != LUNA_OK)
         return LUNA_E_SPACE;
     memcpy(q->packet, scratch, p.len);
     q->packet_len = p.len;
@@ -55,25 +56,35 @@ static int repack(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype
     return LUNA_OK;
 }
 
-/* q asks this name (wire, checked) and type from here on. */
-static int ask(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype)
+/* In a plain packet, which has room for it. */
+static void replace_question(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype)
+{
+    uint32_t after = LUNA_HEADER + q->name_len + 4u;
+    uint8_t *p = q->packet + LUNA_HEADER;
+    memmove(p + n + 4, q->packet + after, q->packet_len - after);
+    memcpy(p, name, n);
+    luna_put16(p + n, qtype);
+    luna_put16(p + n + 2, q->qclass);
+    if (q->opt_at > 0)
+        q->opt_at = (uint16_t)(q->opt_at + n - q->name_len);
+    q->packet_len += n - q->name_len;
+}
+
+/* q asks this name (wire, checked) and type from here on. spare octets stay free behind the packet.
+ */
+static int ask(luna_query *q, const uint8_t *name, uint32_t n, uint16_t qtype, uint32_t spare)
 {
     if (q->packet_len > 0 && !is_plain(q)) {
-        int code = repack(q, name, n, qtype);
+        int code = repack(q, name, n, qtype, spare);
         if (code != LUNA_OK)
             return code;
-    } else if (q->packet_len > 0) {
-        uint32_t after = LUNA_HEADER + q->name_len + 4u, len = q->packet_len + n - q->name_len;
-        if (len > q->packet_len && luna_packet_reserve(q, len) != LUNA_OK)
+    } else {
+        uint32_t len = q->packet_len > 0 ? q->packet_len + n - q->name_len : 0;
+        uint32_t most = len > q->packet_len ? len : q->packet_len;
+        if (luna_packet_reserve(q, most + q->asked_len + spare) != LUNA_OK)
             return LUNA_E_SPACE;
-        uint8_t *p = q->packet + LUNA_HEADER;
-        memmove(p + n + 4, q->packet + after, q->packet_len - after);
-        memcpy(p, name, n);
-        luna_put16(p + n, qtype);
-        luna_put16(p + n + 2, q->qclass);
-        if (q->opt_at > 0)
-            q->opt_at = (uint16_t)(q->opt_at + n - q->name_len);
-        q->packet_len = len;
+        if (len > 0)
+            replace_question(q, name, n, qtype);
     }
     q->qtype = qtype;
     luna_query_set_name(q, name, n);
@@ -90,26 +101,28 @@ static int is_label(const luna_query *q, uint32_t at)
 
 int luna_query_rewrite(luna_query *q, const luna_name *to, uint32_t keep, int qtype, int restore)
 {
-    uint8_t name[256];
+    uint8_t name[256], was[256];
     uint32_t before = q->name_len, n = before;
     if (before == 0 || qtype < 0 || qtype > 65535 || !is_label(q, keep) ||
         (to && keep + to->len > LUNA_NAME_MAX))
         return LUNA_E_FORMAT;
-    if (q->asked_len + before + sizeof(luna_frame) > sizeof q->asked)
-        return LUNA_E_SPACE;
+    memcpy(was, asked_name(q), before);
+    memcpy(name, was, before);
     if (to) {
         n = keep + to->len;
         memcpy(name + keep, to->wire, to->len);
     }
-    memcpy(name, asked_name(q), to ? keep : n);
     luna_frame f = {q->qtype, (uint8_t)before, (uint8_t)keep, (uint8_t)restore, 0};
-    uint8_t *o = q->asked + q->asked_len;
-    memcpy(o, asked_name(q), before);
-    memcpy(o + before, &f, sizeof f);
-    int code = ask(q, name, n, qtype ? (uint16_t)qtype : q->qtype);
+    uint32_t spare = before + (uint32_t)sizeof f;
+    if (q->asked_len + spare > UINT16_MAX)
+        return LUNA_E_SPACE;
+    int code = ask(q, name, n, qtype ? (uint16_t)qtype : q->qtype, spare);
     if (code != LUNA_OK)
         return code;
-    q->asked_len = (uint16_t)(q->asked_len + before + sizeof f);
+    q->asked_len = (uint16_t)(q->asked_len + spare);
+    uint8_t *o = q->packet + q->packet_cap - q->asked_len;
+    memcpy(o, &f, sizeof f);
+    memcpy(o + sizeof f, was, before);
     luna_reply_clear(q);
     return LUNA_OK;
 }
@@ -184,14 +197,19 @@ int luna_query_restore(luna_query *q)
     luna_frame f;
     if (q->asked_len < sizeof f)
         return LUNA_NONE;
-    uint32_t at = q->asked_len - (uint32_t)sizeof f, n = q->name_len;
-    memcpy(&f, q->asked + at, sizeof f);
-    at -= f.name_len;
-    memcpy(name, q->asked + at, f.name_len);
+    const uint8_t *o = q->packet + q->packet_cap - q->asked_len;
+    uint32_t n = q->name_len;
+    memcpy(&f, o, sizeof f);
+    memcpy(name, o + sizeof f, f.name_len);
     memcpy(was, q->name, n);
-    q->asked_len = (uint16_t)at;
-    int code = ask(q, name, f.name_len, f.qtype);
-    if (code == LUNA_OK && q->reply_len > 0) {
+    q->asked_len = (uint16_t)(q->asked_len - sizeof f - f.name_len);
+    int code = ask(q, name, f.name_len, f.qtype, 0);
+    if (code != LUNA_OK) { /* its records go, so that at least the question is right */
+        memset(q->packet + 6, 0, 6);
+        q->packet_len = LUNA_HEADER + n + 4;
+        q->opt_at = q->opt_len = 0;
+        ask(q, name, f.name_len, f.qtype, 0);
+    } else if (q->reply_len > 0) {
         luna_rename r = {was + f.keep,
                          name + f.keep,
                          n - f.keep,

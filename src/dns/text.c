@@ -141,35 +141,6 @@ int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, 
     return code;
 }
 
-int luna_record_text(const luna_query *q, const luna_record *r, char *out, size_t out_len)
-{
-    luna_packer p;
-    luna_rr rr;
-    ldns_pkt *packet = NULL;
-    uint8_t *scratch = luna_pack_scratch();
-    if (out_len == 0)
-        return LUNA_E_SPACE;
-    out[0] = 0;
-    memcpy(&rr, r, sizeof rr);
-    rr.section = LUNA_ANSWER;
-    if (rr.end > q->reply_len || rr.rdata > rr.end || rr.rdata < rr.owner + 11 ||
-        luna_pack_begin(&p, q->reply, q->reply_len, scratch, LUNA_MESSAGE_MAX, NULL) != LUNA_OK ||
-        luna_pack_record(&p, &rr) != LUNA_OK ||
-        ldns_wire2pkt(&packet, scratch, p.len) != LDNS_STATUS_OK)
-        return LUNA_E_FORMAT;
-    char *text = ldns_rr2str(ldns_rr_list_rr(ldns_pkt_answer(packet), 0));
-    ldns_pkt_free(packet);
-    if (!text)
-        return LUNA_E_SPACE;
-    size_t n = strcspn(text, "\n");
-    if (n >= out_len)
-        n = out_len - 1;
-    memcpy(out, text, n);
-    out[n] = 0;
-    free(text);
-    return (int)n;
-}
-
 /* Parsed and printed by ldns, so that two spellings of a record become one. */
 int luna_records_text(const char *text, char *out, size_t out_len, char *err, size_t err_len)
 {

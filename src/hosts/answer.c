@@ -18,7 +18,7 @@ static const luna_hosts_entry *find_wildcard(const luna_hosts_table *t, const lu
 }
 
 /* Adds what answers to the reply, which is begun with the first record: most questions that find
- * nothing leave it untouched. Returns false when the reply is full. */
+ * nothing leave it untouched. Returns false when the reply is full, which TC says. */
 static bool add(luna_query *q, unsigned *count, uint32_t ttl, uint16_t type, const uint8_t *rdata,
                 uint32_t rdlen)
 {
@@ -26,7 +26,10 @@ static bool add(luna_query *q, unsigned *count, uint32_t ttl, uint16_t type, con
         luna_reply_start(q, 0);
         luna_reply_flags(q, LUNA_AA, 0);
     }
-    return !luna_reply_add(q, LUNA_ANSWER, NULL, type, ttl, rdata, rdlen);
+    if (!luna_reply_add(q, LUNA_ANSWER, NULL, type, ttl, rdata, rdlen))
+        return true;
+    luna_reply_flags(q, LUNA_TC, 0);
+    return false;
 }
 
 static void add_family(luna_query *q, const luna_hosts_table *t, const luna_hosts_entry *first,

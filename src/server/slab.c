@@ -86,6 +86,7 @@ static luna_slot *take(luna_slab *s, uint32_t len, int use)
     q->author = -1;
     q->worker = s->worker;
     q->packet = slot->packet;
+    q->packet_cap = SLOT_PACKET;
     q->received = s->worker->now;
     slot->next = NULL;
     slot->use = (uint8_t)use;
@@ -97,6 +98,7 @@ static luna_slot *take(luna_slab *s, uint32_t len, int use)
             return shed(s);
         }
         q->packet = slot->packet_spill;
+        q->packet_cap = SPILL_SIZE;
     }
     return slot;
 }
@@ -207,7 +209,7 @@ int luna_reply_reserve(luna_query *q, uint32_t need)
 int luna_packet_reserve(luna_query *q, uint32_t need)
 {
     luna_slot *slot = luna_slot_of(q);
-    if (need <= (slot->packet_spill ? 65535 : SLOT_PACKET))
+    if (need <= q->packet_cap)
         return LUNA_OK;
     if (need > 65535 || slot->packet_spill)
         return LUNA_E_SPACE;
@@ -215,7 +217,10 @@ int luna_packet_reserve(luna_query *q, uint32_t need)
     if (!slot->packet_spill)
         return LUNA_E_SPACE;
     memcpy(slot->packet_spill, q->packet, q->packet_len);
+    memcpy(slot->packet_spill + SPILL_SIZE - q->asked_len, q->packet + q->packet_cap - q->asked_len,
+           q->asked_len);
     q->packet = slot->packet_spill;
+    q->packet_cap = SPILL_SIZE;
     return LUNA_OK;
 }
 
