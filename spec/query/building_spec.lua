@@ -69,6 +69,11 @@ describe("prepared records", function()
     assert.equal(2, #dns.records { { "A", "192.0.2.1" }, { "A", "192.0.2.2" } })
   end)
   it("say what is wrong with them", function()
+    assert.matches("building_spec.lua:%d+: expected records that dns.records has made in setup, found a number",
+      failure(function(q) q:answer(0) end))
+    assert.matches("building_spec.lua:%d+: expected records that dns.records", failure(function(q) q:add("answer", nil) end))
+    assert.matches("building_spec.lua:%d+: expected the SOA record that dns.soa has made",
+      failure(function(q) q:nxdomain("test. SOA") end))
     assert.error_matches(function() dns.records "@ 60 IN A banana" end, "^dns.records: line 1: ")
     assert.error_matches(function() dns.records "@ 60 IN MX 10 mail" end, "relative name in the data, and no origin")
     assert.error_matches(function() dns.records { 1, 2 } end, "a record begins with its type")

@@ -70,6 +70,33 @@ describe("a query that is not the caller's", function()
     s:advance(5)
     assert.rcode("NOERROR", s:finish(held))
   end)
+  it("raises in what dns.spawn started, not in what dns.all waits for", function()
+    local spawned, all, after
+    local s = probe.server(function(next)
+      return function(q)
+        if q:under "asked.test." then return q:answer_address("192.0.2.1", 60) end
+        dns.spawn(function()
+          dns.sleep(0.5)
+          spawned = select(2, pcall(function() q:name_text() end))
+        end)
+        all = dns.all {
+          function() return q:name_text() end,
+          function()
+            dns.sleep(1)
+            return q:client_text()
+          end,
+          function() return dns.resolve("asked.test.", "A").answer[1].data end,
+        }
+        after = q:name_text()
+        return next(q)
+      end
+    end)
+    s:upstream { default = "a.test. 60 IN A 192.0.2.2" }
+    assert.answer("a.test. 60 IN A 192.0.2.2", s:query "a.test. A")
+    assert.same({ "a.test.", "10.240.0.1", "192.0.2.1" }, all)
+    assert.matches(STALE, spawned)
+    assert.equal("a.test.", after)
+  end)
   it("does not raise after a wait, on the way out, in a timer", function()
     local ticks = 0
     local s = probe.server(function(next, server)

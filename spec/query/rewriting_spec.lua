@@ -77,6 +77,17 @@ describe("a rewritten name", function()
     assert.rcode("SERVFAIL", s:query "old.example. A")
     assert.matches("2 old.example. A: ", s:log(), 1, true)
   end)
+  it("may be too long for the packet's own buffer", function()
+    local long = (("x"):rep(60) .. "."):rep(3) .. "test."
+    local s = server(dns.rewrite { name = long }, nil, { default = { rcode = "NXDOMAIN" } })
+    local padding = "\0\12\1\176" .. ("\0"):rep(432) -- 432 octets of PADDING, RFC 7830
+    for _ = 1, 300 do -- as many buffers as there are, and some
+      local r = s:query("Old.example. A", { edns = 1232, edns_options = padding })
+      assert.rcode("NXDOMAIN", r)
+      assert.equal("Old.example.1", question_of(r.packet))
+    end
+    assert.equal(long .. " A", s.asked[1].question)
+  end)
   it("is taken back when something fails behind it", function()
     local s = probe.server {
       function(next) return function(q) return q:rewrite(rule, next) end end,

@@ -29,7 +29,21 @@ local function begin(self)
   C.luna_reply_flags(self, AA, 0)
 end
 
+local records_t = ffi.typeof "luna_records *"
+
+local function check_records(records)
+  if not ffi.istype(records_t, records) then
+    blame(("expected records that dns.records has made in setup, found a %s"):format(type(records)), 3)
+  end
+end
+
 local function no_room() blame("the reply would pass 65,535 octets", 3) end
+
+local function add_soa(self, soa)
+  if not soa then return end
+  if not ffi.istype(records_t, soa) then blame("expected the SOA record that dns.soa has made in setup", 3) end
+  C.luna_reply_records(self, AUTHORITY, soa, 0)
+end
 
 --- Adds to the answer those of the records that are of the question's type, and aliases; all for ANY. AA is set. When none
 --- fits, the reply says that the name has no such type, with soa in its authority section.
@@ -38,10 +52,11 @@ local function no_room() blame("the reply would pass 65,535 octets", 3) end
 ---@return integer rcode NOERROR
 function q:answer(records, soa)
   check(self)
+  check_records(records)
   begin(self)
   local n = C.luna_reply_records(self, ANSWER, records, 1)
   if n < 0 then no_room() end
-  if n == 0 and soa then C.luna_reply_records(self, AUTHORITY, soa, 0) end
+  if n == 0 then add_soa(self, soa) end
   return NOERROR
 end
 
@@ -96,7 +111,7 @@ function q:nxdomain(soa)
   check(self)
   C.luna_reply_start(self, NXDOMAIN)
   C.luna_reply_flags(self, AA, 0)
-  if soa then C.luna_reply_records(self, AUTHORITY, soa, 0) end
+  add_soa(self, soa)
   return NXDOMAIN
 end
 
@@ -107,7 +122,7 @@ function q:nodata(soa)
   check(self)
   C.luna_reply_start(self, NOERROR)
   C.luna_reply_flags(self, AA, 0)
-  if soa then C.luna_reply_records(self, AUTHORITY, soa, 0) end
+  add_soa(self, soa)
   return NOERROR
 end
 
@@ -123,9 +138,10 @@ function q:add(section, records)
   section = numbers.section(section)
   if type(records) == "string" then
     if C.luna_reply_text(self, section, records, err_buffer, 512) < 0 then blame(ffi.string(err_buffer), 2) end
-  elseif C.luna_reply_records(self, section, records, 0) < 0 then
-    no_room()
+    return
   end
+  check_records(records)
+  if C.luna_reply_records(self, section, records, 0) < 0 then no_room() end
 end
 
 --- Adds a record from its data in wire format.

@@ -10,7 +10,7 @@ local C = boundary.C
 local A, AAAA = 1, 28
 
 --- One record. It is valid in the round of the loop, or in the call, that it was handed to.
----@class DnsRecord
+---@class DnsReplyRecord
 ---@field type integer dns.A, dns.AAAA ...
 ---@field ttl integer seconds; set with record:set_ttl
 ---@field section 1|2|3 dns.ANSWER, dns.AUTHORITY, dns.ADDITIONAL
@@ -108,7 +108,7 @@ local text_buffer
 function record:text()
   check(self.query)
   text_buffer = text_buffer or ffi.new("char[?]", text_size)
-  local len = C.luna_record_text(self.query, self, text_buffer, text_size)
+  local len = C.luna_message_record_text(self.query.reply, self.query.reply_len, self.owner, text_buffer, text_size)
   if len < 0 then blame("the reply has been changed", 2) end
   return (ffi.string(text_buffer, len):gsub("\t", " "))
 end

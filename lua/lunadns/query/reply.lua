@@ -78,9 +78,9 @@ end
 --- there is q:remove and q:sort. Allocates nothing. LuaJIT may give up a loop of few rounds, and the handler with it: where every
 --- query passes, let assert.hot look at it, or use q:each, which has no loop.
 ---@param section? DnsSection all without it
----@return fun(self: DnsQuery, record: DnsRecord): DnsRecord|nil
+---@return fun(self: DnsQuery, record: DnsReplyRecord): DnsReplyRecord|nil
 ---@return DnsQuery
----@return DnsRecord
+---@return DnsReplyRecord
 function q:records(section)
   check(self)
   local record = walking[self.index]
@@ -155,7 +155,7 @@ end
 
 --- Calls a function for each record of the reply, OPT left out; it may change TTLs and addresses, and ends the walk by returning
 --- true. The function is made once, in setup.
----@param fn fun(record: DnsRecord): boolean?
+---@param fn fun(record: DnsReplyRecord): boolean?
 ---@param section? DnsSection all without it
 function q:each(fn, section)
   check(self)
@@ -165,7 +165,7 @@ function q:each(fn, section)
 end
 
 --- Removes records from the reply: those of a type, or those for which a function says so. The function is made once, in setup.
----@param what DnsType|fun(record: DnsRecord): boolean|nil nil = all
+---@param what DnsType|fun(record: DnsReplyRecord): boolean|nil nil = all
 ---@param section? DnsSection all without it
 ---@return integer count how many went
 function q:remove(what, section)
@@ -181,7 +181,7 @@ end
 
 --- Reorders the records of each section: those with a lower key come first, those with the same key stay in their order. The
 --- function is made once, in setup.
----@param key fun(record: DnsRecord): number
+---@param key fun(record: DnsReplyRecord): number
 ---@param section? DnsSection all without it
 function q:sort(key, section)
   check(self)

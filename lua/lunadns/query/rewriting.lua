@@ -61,7 +61,7 @@ end
 
 local function failed(self, code)
   if code == C.LUNA_E_FORMAT then return SERVFAIL, "invalid name after rewrite of " .. boundary.name_text(self.name) end
-  return SERVFAIL, "no room to rewrite the question again"
+  return SERVFAIL, "no buffer for a longer packet"
 end
 
 --- Asks the rest of the chain something else and turns its reply back into one to the question as it was: for plugins before
