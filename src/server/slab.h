@@ -13,7 +13,7 @@
 enum {
     SLOT_PACKET = 512,    /* larger packets take a spill buffer */
     REPLY_SIZE = 2880,    /* larger replies, too */
-    CLIENT_SLOTS = 12288, /* per worker: clients' queries, 15 MiB, and 34 MiB for their replies */
+    CLIENT_SLOTS = 12288, /* per worker: clients' queries, 18 MiB, and 34 MiB for their replies */
     OWN_SLOTS = 12288,    /* per worker: luna_query_new, the same */
     SLAB_SLOTS = CLIENT_SLOTS + OWN_SLOTS,
     SLAB_SPILLS = 256, /* spill buffers of 64 KiB a worker may hold at once */
