@@ -94,7 +94,8 @@ function trace.run(list)
   local given, why = arguments.read(list, FLAGS)
   if given and (not given[2] or given[4]) then given, why = nil, "expected NAME TYPE, and a client perhaps" end
   if not given then return tools.misused("trace", why) end
-  local recorder, source, s = way.new(), nil, nil
+  local recorder, s = way.new(), nil
+  local source
   source, why = arguments.corefile(given)
   if source then
     source.wrap = recorder.wrap
