@@ -2,6 +2,8 @@
 # make run        installs what is missing, builds, serves examples/Corefile on port 1053
 # make test       installs what is missing, builds, passes every test
 # make test-kubernetes   the kubernetes plugin against a real kube-apiserver, built from Go modules: needs Go, minutes
+# make image      the container image, with a Docker engine or one of its own: lunadns:VERSION, build/image.tar
+# make test-image the image as a cluster's DNS pod: needs root, a Docker engine's packages and Go
 # make lint       clang-format, luacheck
 # make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
@@ -28,7 +30,7 @@ UNITS_OF_RUN ?= test_*
 UNITS = $(patsubst spec/unit/%.c,$(BUILD)/unit/%,$(wildcard spec/unit/test_*.c))
 FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 
-.PHONY: all run test test-kubernetes deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench docs install clean
+.PHONY: all run test test-kubernetes image test-image deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench docs install clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
 $(BUILD)/core.cdef: src/core.h
@@ -72,6 +74,15 @@ test-kubernetes: deps
 	@sh docker/deps kubernetes
 	@$(MAKE) --no-print-directory all
 	@LUNADNS=$(BUILD)/lunadns spec/kubernetes/run
+
+IMAGE ?= lunadns:$(VERSION)
+
+image:
+	@sh docker/deps image
+	@docker/engine docker/image $(IMAGE) $(VERSION) $(BUILD)/image.tar
+
+test-image: image
+	@IMAGE=$(IMAGE) spec/image/run $(BUILD)/image.tar
 
 # A unit may bring its own version of a function of the core (a slab that grows, a wake that counts): the first definition wins.
 UNIT_LIBS = -Wl,-z,muldefs $(LIBS)
