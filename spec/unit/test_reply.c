@@ -135,9 +135,13 @@ static void refuses_bad_records(void **state)
     luna_reply_start(q, 0);
     assert_int_equal(luna_reply_add(q, 1, NULL, 16, 5, large, 65535), LUNA_E_SPACE);
     assert_int_equal(luna_reply_add(q, 1, NULL, 16, 5, large, 0xffffffff), LUNA_E_SPACE);
+    assert_int_equal(luna_reply_get_flags(q) & LUNA_TC, LUNA_TC);
+    luna_reply_flags(q, 0, LUNA_TC);
     uint32_t rest = 65535 - q->reply_len - 12;
     assert_int_equal(luna_reply_add(q, 1, NULL, 16, 5, large, rest + 1), LUNA_E_SPACE);
+    luna_reply_flags(q, 0, LUNA_TC);
     assert_int_equal(luna_reply_add(q, 1, NULL, 16, 5, large, rest), 0);
+    assert_int_equal(luna_reply_get_flags(q) & LUNA_TC, 0);
     assert_int_equal(q->reply_len, 65535);
     assert_int_equal(records(q), 1);
     spec_free(q);
@@ -158,6 +162,7 @@ static void says_when_there_is_no_room(void **state)
     assert_int_equal(luna_reply_add(q, 1, NULL, 1, 5, (const uint8_t *)"\1\2\3\4", 4),
                      LUNA_E_SPACE);
     assert_int_equal(records(q), 0);
+    assert_int_equal(luna_reply_get_flags(q) & LUNA_TC, LUNA_TC);
     spec_reply_limit = 1 << 20;
     spec_free(q);
 }

@@ -86,6 +86,13 @@ static int move_last(luna_query *q, int section, uint32_t before)
     return code;
 }
 
+/* A part must not pass for the whole. */
+static int no_room(luna_query *q)
+{
+    luna_reply_flags(q, LUNA_TC, 0);
+    return LUNA_E_SPACE;
+}
+
 /* The class is the question's, IN for ANY. One OPT record at most, and it is of the root. Returns
  * LUNA_E_FORMAT for a bad owner, section or RDATA. */
 int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t type, uint32_t ttl,
@@ -98,7 +105,7 @@ int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t ty
     if (section < LUNA_ANSWER || section > LUNA_ADDITIONAL)
         return LUNA_E_FORMAT;
     if (rdlen > LUNA_MESSAGE_MAX)
-        return LUNA_E_SPACE;
+        return no_room(q);
     if (type == LUNA_TYPE_OPT) {
         if ((q->state & LUNA_HOLDS_OPT) || section != LUNA_ADDITIONAL)
             return LUNA_E_FORMAT;
@@ -112,11 +119,8 @@ int luna_reply_add(luna_query *q, int section, const uint8_t *owner, uint16_t ty
         return LUNA_E_FORMAT;
 
     uint32_t before = q->reply_len, total = before + n + 10 + rdlen;
-    if (total > LUNA_MESSAGE_MAX || make_room(q, total) != LUNA_OK) {
-        if (section != LUNA_ADDITIONAL)
-            luna_reply_flags(q, LUNA_TC, 0); /* what the question asked for is not all there */
-        return LUNA_E_SPACE;
-    }
+    if (total > LUNA_MESSAGE_MAX || make_room(q, total) != LUNA_OK)
+        return no_room(q);
     uint8_t *o = q->reply + before;
     memcpy(o, name, n);
     luna_put16(o + n, type);

@@ -8,6 +8,17 @@ enum {
     CUTS_MAX = 3,  /* WatchLists in a row that break off before a list is tried */
 };
 
+/* An etcd restored from a backup counts its versions on from the backup's: a watch from one that it
+ * has given again shows nothing of what is missing. Spread, so that replicas do not list together.
+ */
+static void doubt(kube_stream *s)
+{
+    uint64_t most = s->watch->pace.after_loss;
+    uint64_t at = kube_now() + most / 2 + luna_random_below((uint32_t)(most / 2) + 1);
+    if (most && at < s->relist_at)
+        s->relist_at = at;
+}
+
 static void next(kube_stream *s, kube_task task, uint64_t delay)
 {
     s->task = task;
@@ -65,6 +76,8 @@ static void watched(kube_stream *s)
         next(s, KUBE_TASK_CHECK, 0);
     else
         next(s, KUBE_TASK_WATCH, 0);
+    if (s->task == KUBE_TASK_CHECK)
+        doubt(s);
 }
 
 /* A list, a watch or a check that failed. */
@@ -90,6 +103,8 @@ static void failed(kube_stream *s, const kube_outcome *o, int code)
         list_anew(s, 0);
         return;
     }
+    if (watching && o->network)
+        doubt(s);
     if (code == 401)
         kube_credentials_refused(&s->watch->credentials);
     kube_report_outcome(s, o);

@@ -14,6 +14,8 @@ typedef struct kube_pace {
     uint64_t silence;                     /* a connection without an octet is given up */
     uint64_t initial; /* so much silence within a WatchList: its end will not come, list instead */
     uint64_t relist;  /* so often everything is listed anew, in case anything was missed */
+    uint64_t after_loss; /* the same after a lost connection, at the latest: the server that comes
+                            back may have another history, whose versions say nothing */
     uint64_t watch_seconds; /* a watch is asked for so many seconds, up to twice that */
     uint64_t brief;         /* a watch that ended sooner and said nothing has failed */
     uint64_t repeat;        /* trouble that lasts is logged again so often */

@@ -23,6 +23,7 @@ kube_pace kube_pace_of_watches = {
     .silence = 180000,
     .initial = 15000,
     .relist = 3600000,
+    .after_loss = 60000,
     .watch_seconds = 300,
     .brief = 1000,
     .repeat = 600000,
