@@ -35,6 +35,7 @@ dns.resolve, dns.addresses = resolve.resolve, resolve.addresses
 dns.exchange = exchange.exchange
 dns.tcp, dns.udp, dns.unix = socket.tcp, socket.udp, socket.unix
 dns.http = { get = http.get, request = http.request }
+dns.json = require "dns.json"
 dns.sleep, dns.all, dns.spawn = tasks.sleep, tasks.all, tasks.spawn
 
 -- What setup prepares for the methods of q, see lua/lunadns/query/.
