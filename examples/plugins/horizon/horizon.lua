@@ -63,7 +63,10 @@ local function setup(conf, next, server)
   local views, trusted, names = dns.networks(networks), dns.networks(conf.trust), dns.names(conf.names)
   local others = #texts
   local soa = dns.soa(conf.names[1], { minimum = conf.ttl })
-  local answered = server:counter("answered_total", "Queries answered, by view.", { "view" })
+  local answered = {}
+  for i, text in ipairs(texts) do
+    answered[i] = server:counter("answered_total", "Queries answered, by view.", { { "view", text } })
+  end
 
   return function(q)
     if not names:get(q) then return next(q) end
@@ -79,7 +82,7 @@ local function setup(conf, next, server)
     end
     local records = answers[view]
     if not records then return next(q) end
-    answered:inc(texts[view])
+    answered[view]:inc()
     return q:answer(records, soa)
   end
 end
