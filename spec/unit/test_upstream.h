@@ -167,6 +167,13 @@ static inline void peer_send(peer *p, const uint8_t *packet, uint32_t len, struc
     sendto(p->udp, packet, len, 0, (struct sockaddr *)to, sizeof *to);
 }
 
+/* The simplest behaviour: answers every packet, by its number. */
+static inline void peer_answers(peer *p, uint8_t *packet, uint32_t len, struct sockaddr_in *from,
+                                unsigned n)
+{
+    peer_send(p, packet, peer_reply(packet, len, (int)n % 200), from);
+}
+
 /* Reads one message of a stream; 0 at its end. */
 static inline uint32_t peer_read(int fd, uint8_t *out)
 {
@@ -273,6 +280,45 @@ static inline luna_upstream *upstream_open(const luna_upstream_config *c)
     if (!u)
         fail_msg("%s", err);
     return u;
+}
+
+/* ---- what most specs begin and end with */
+
+typedef struct scene {
+    peer p;
+    luna_upstream_config c; /* of p; a spec may change it before scene_upstream */
+    luna_upstream *u;
+    luna_query *q; /* NULL without a name */
+} scene;
+
+static inline void
+scene_peer(scene *s, void (*packet)(peer *, uint8_t *, uint32_t, struct sockaddr_in *, unsigned),
+           void (*connection)(peer *, int, unsigned))
+{
+    memset(s, 0, sizeof *s);
+    s->p.packet = packet;
+    s->p.connection = connection;
+    peer_open(&s->p);
+    s->c = config_for(s->p.port);
+}
+
+/* Opens the upstream, and makes a query for a name. */
+static inline void scene_upstream(scene *s, const char *name)
+{
+    s->u = upstream_open(&s->c);
+    if (name)
+        s->q = query(name);
+}
+
+/* The worker goes before the peer, which may be reading from a connection of it. */
+static inline void scene_end(scene *s)
+{
+    if (s->q)
+        give(s->q);
+    luna_upstream_close(s->u);
+    core_close(NULL);
+    peer_close(&s->p);
+    core_open(NULL);
 }
 
 /* A port of loopback where nobody listens. */

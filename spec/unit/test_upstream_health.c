@@ -43,27 +43,25 @@ static bool is_checked_no_more(luna_upstream *u)
 static void checks_until_any_reply(void **unused)
 {
     (void)unused;
-    peer p = {.connection = recovers};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    c.transport = LUNA_TCP;
-    c.health_interval = 1 * MS;
-    luna_name_parse("check.test", 10, &c.health_name);
-    luna_upstream *u = upstream_open(&c);
-    luna_upstream_suspect(state, u);
-    luna_upstream_suspect(state, u); /* under way already */
-    assert_false(luna_upstream_down(u));
-    run_until(is_down, u);
-    assert_int_equal(atomic_load(&u->fails), c.max_fails + 1);
-    run_until(is_checked_no_more, u);
-    assert_int_equal(atomic_load(&u->fails), 0);
-    assert_false(luna_upstream_down(u));
-    assert_int_equal(p.connections, 5);
+    scene s;
+    scene_peer(&s, NULL, recovers);
+    s.c.transport = LUNA_TCP;
+    s.c.health_interval = 1 * MS;
+    luna_name_parse("check.test", 10, &s.c.health_name);
+    scene_upstream(&s, NULL);
+    luna_upstream_suspect(state, s.u);
+    luna_upstream_suspect(state, s.u); /* under way already */
+    assert_false(luna_upstream_down(s.u));
+    run_until(is_down, s.u);
+    assert_int_equal(atomic_load(&s.u->fails), s.c.max_fails + 1);
+    run_until(is_checked_no_more, s.u);
+    assert_int_equal(atomic_load(&s.u->fails), 0);
+    assert_false(luna_upstream_down(s.u));
+    assert_int_equal(s.p.connections, 5);
     assert_int_equal(seen_len, 12 + 12 + 4);
     assert_int_equal(seen[2], LUNA_RD >> 8);
     assert_memory_equal(seen + 12, "\5check\4test\0\0\2\0\1", 16);
-    luna_upstream_close(u);
-    peer_close(&p);
+    scene_end(&s);
 }
 
 static void is_never_down_without_max_fails(void **unused)

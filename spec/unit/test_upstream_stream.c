@@ -13,27 +13,21 @@ static void answers_all(peer *p, int fd, unsigned n)
 static void gets_the_reply_and_reuses_the_connection(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_all};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    c.hit_series[LUNA_TCP] = 900;
-    c.miss_series[LUNA_TCP] = 901;
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.ExAmple.org");
+    scene s;
+    scene_peer(&s, NULL, answers_all);
+    s.c.hit_series[LUNA_TCP] = 900;
+    s.c.miss_series[LUNA_TCP] = 901;
+    scene_upstream(&s, "www.ExAmple.org");
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(ask(q, u, LUNA_TCP, 5000 * MS), LUNA_OK);
-        assert_int_equal(answer_of(q), 0);
-        assert_int_equal(luna_get16(q->reply), 0x4242);
-        assert_memory_equal(q->reply + 12, "\3www\7ExAmple\3org", 17);
+        assert_int_equal(ask(s.q, s.u, LUNA_TCP, 5000 * MS), LUNA_OK);
+        assert_int_equal(answer_of(s.q), 0);
+        assert_int_equal(luna_get16(s.q->reply), 0x4242);
+        assert_memory_equal(s.q->reply + 12, "\3www\7ExAmple\3org", 17);
     }
-    assert_int_equal(p.connections, 1);
+    assert_int_equal(s.p.connections, 1);
     assert_int_equal(worker->metrics[900], 2);
     assert_int_equal(worker->metrics[901], 1);
-    give(q);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    scene_end(&s);
 }
 
 enum { ROUND = 20 };
@@ -77,22 +71,18 @@ static void ask_round(luna_query **q, luna_upstream *u, unsigned n)
 static void takes_replies_in_any_order_and_in_pieces(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_backwards};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
+    scene s;
+    scene_peer(&s, NULL, answers_backwards);
+    scene_upstream(&s, NULL);
     luna_query *q[ROUND];
-    ask_round(q, u, ROUND);
+    ask_round(q, s.u, ROUND);
     for (int i = 0; i < ROUND; i++) {
         assert_int_equal(q[i]->wait, LUNA_OK);
         assert_int_equal(answer_of(q[i]), 'a' + i);
         give(q[i]);
     }
-    assert_int_equal(p.connections, 1);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    assert_int_equal(s.p.connections, 1);
+    scene_end(&s);
 }
 
 static void answers_one(peer *p, int fd, unsigned n)
@@ -107,36 +97,30 @@ static void answers_one(peer *p, int fd, unsigned n)
 static void asks_again_when_a_kept_connection_was_closed(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_one};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
+    scene s;
+    scene_peer(&s, NULL, answers_one);
+    scene_upstream(&s, "www.example.org");
     for (int i = 0; i < 5; i++) {
-        assert_int_equal(ask(q, u, LUNA_TCP, 5000 * MS), LUNA_OK);
-        assert_int_equal(answer_of(q), i);
+        assert_int_equal(ask(s.q, s.u, LUNA_TCP, 5000 * MS), LUNA_OK);
+        assert_int_equal(answer_of(s.q), i);
     }
-    give(q);
-    luna_upstream_close(u);
-    peer_close(&p);
+    scene_end(&s);
 }
 
 static void serves_all_when_a_connection_takes_one_query(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_one};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
+    scene s;
+    scene_peer(&s, NULL, answers_one);
+    scene_upstream(&s, NULL);
     luna_query *q[ROUND];
-    ask_round(q, u, ROUND);
+    ask_round(q, s.u, ROUND);
     for (int i = 0; i < ROUND; i++) {
         assert_int_equal(q[i]->wait, LUNA_OK);
         give(q[i]);
     }
-    assert_in_range(p.connections, ROUND, 2 * ROUND);
-    luna_upstream_close(u);
-    peer_close(&p);
+    assert_in_range(s.p.connections, ROUND, 2 * ROUND);
+    scene_end(&s);
 }
 
 /* By n: closes without a word, inside the length, inside the message, with a reset. */
@@ -159,24 +143,20 @@ static void ends_early(peer *p, int fd, unsigned n)
 static void fails_when_a_new_connection_ends_early(void **unused)
 {
     (void)unused;
-    peer p = {.connection = ends_early};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
+    scene s;
+    scene_peer(&s, NULL, ends_early);
+    scene_upstream(&s, "www.example.org");
     const char *texts[] = {"EOF", "unexpected EOF", "unexpected EOF",
                            ": read: connection reset by peer"};
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(ask(q, u, LUNA_TCP, 5000 * MS), LUNA_E_CLOSED);
+        assert_int_equal(ask(s.q, s.u, LUNA_TCP, 5000 * MS), LUNA_E_CLOSED);
         if (i < 3)
-            assert_string_equal(error_of(q), texts[i]);
+            assert_string_equal(error_of(s.q), texts[i]);
         else
-            assert_non_null(strstr(error_of(q), texts[i]));
+            assert_non_null(strstr(error_of(s.q), texts[i]));
     }
-    assert_int_equal(p.connections, 4); /* no second try: it never answered */
-    give(q);
-    luna_upstream_close(u);
-    peer_close(&p);
+    assert_int_equal(s.p.connections, 4); /* no second try: it never answered */
+    scene_end(&s);
 }
 
 static void sees_a_refused_connection(void **unused)
@@ -216,19 +196,13 @@ static void lies_or_sleeps(peer *p, int fd, unsigned n)
 static void leaves_a_silent_connection(void **unused)
 {
     (void)unused;
-    peer p = {.connection = lies_or_sleeps};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
-    assert_int_equal(ask(q, u, LUNA_TCP, 100 * MS), LUNA_E_TIMEOUT);
-    assert_non_null(strstr(error_of(q), "read tcp 127.0.0.1:"));
-    assert_non_null(strstr(error_of(q), ": i/o timeout"));
-    give(q);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    scene s;
+    scene_peer(&s, NULL, lies_or_sleeps);
+    scene_upstream(&s, "www.example.org");
+    assert_int_equal(ask(s.q, s.u, LUNA_TCP, 100 * MS), LUNA_E_TIMEOUT);
+    assert_non_null(strstr(error_of(s.q), "read tcp 127.0.0.1:"));
+    assert_non_null(strstr(error_of(s.q), ": i/o timeout"));
+    scene_end(&s);
 }
 
 enum { BIG = 60000 };
@@ -255,41 +229,31 @@ static void answers_at_length(peer *p, int fd, unsigned n)
 static void takes_long_messages(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_at_length};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    luna_upstream *u = upstream_open(&c);
+    scene s;
+    scene_peer(&s, NULL, answers_at_length);
+    scene_upstream(&s, NULL);
     luna_query *q[3];
-    ask_round(q, u, 3);
+    ask_round(q, s.u, 3);
     for (int i = 0; i < 3; i++) {
         assert_int_equal(q[i]->wait, LUNA_OK);
         assert_in_range(q[i]->reply_len, BIG, BIG + 16);
         give(q[i]);
     }
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    scene_end(&s);
 }
 
 static void closes_old_connections(void **unused)
 {
     (void)unused;
-    peer p = {.connection = answers_all};
-    peer_open(&p);
-    luna_upstream_config c = config_for(p.port);
-    c.max_age = 1; /* older in the next turn */
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
+    scene s;
+    scene_peer(&s, NULL, answers_all);
+    s.c.max_age = 1; /* older in the next turn */
+    scene_upstream(&s, "www.example.org");
     for (int i = 0; i < 3; i++) {
-        assert_int_equal(ask(q, u, LUNA_TCP, 5000 * MS), LUNA_OK);
-        assert_int_equal(answer_of(q), i);
+        assert_int_equal(ask(s.q, s.u, LUNA_TCP, 5000 * MS), LUNA_OK);
+        assert_int_equal(answer_of(s.q), i);
     }
-    give(q);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    scene_end(&s);
 }
 
 int main(void)

@@ -123,60 +123,48 @@ static void serve_tls(peer *p, int fd, unsigned n)
     ERR_clear_error();
 }
 
-static luna_upstream_config tls_config(const peer *p, const char *name)
+static void tls_config(scene *s, const char *name)
 {
-    luna_upstream_config c = config_for(p->port);
-    c.transport = LUNA_TLS;
-    c.tls_name = name;
-    c.tls_ca = ca_file;
-    return c;
+    s->c.transport = LUNA_TLS;
+    s->c.tls_name = name;
+    s->c.tls_ca = ca_file;
 }
 
 static void is_served_by_name_and_by_address(void **unused)
 {
     (void)unused;
     int many = 100;
-    peer p = {.connection = serve_tls, .data = &many};
-    peer_open(&p);
     const char *names[] = {"dns.test", NULL, "127.0.0.1"};
     for (unsigned i = 0; i < 3; i++) {
-        core_close(NULL); /* ends the connection, which the peer serves alone */
-        core_open(NULL);
-        luna_upstream_config c = tls_config(&p, names[i]);
-        luna_upstream *u = upstream_open(&c);
-        luna_query *q = query("www.example.org");
+        scene s;
+        scene_peer(&s, NULL, serve_tls);
+        s.p.data = &many;
+        tls_config(&s, names[i]);
+        scene_upstream(&s, "www.example.org");
         for (int k = 0; k < 3; k++) {
-            assert_int_equal(ask(q, u, LUNA_UDP, 5000 * MS), LUNA_OK);
-            assert_int_equal(answer_of(q), i);
+            assert_int_equal(ask(s.q, s.u, LUNA_UDP, 5000 * MS), LUNA_OK);
+            assert_int_equal(answer_of(s.q), 0);
         }
-        give(q);
-        luna_upstream_close(u);
+        assert_int_equal(s.p.connections, 1);
+        scene_end(&s);
     }
-    assert_int_equal(p.connections, 3);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
 }
 
 static void resumes_after_the_connection_was_closed(void **unused)
 {
     (void)unused;
     int one = 1;
-    peer p = {.connection = serve_tls, .data = &one};
-    peer_open(&p);
-    luna_upstream_config c = tls_config(&p, "dns.test");
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
+    scene s;
+    scene_peer(&s, NULL, serve_tls);
+    s.p.data = &one;
+    tls_config(&s, "dns.test");
+    scene_upstream(&s, "www.example.org");
     resumed = 0;
     for (int k = 0; k < 4; k++) {
-        assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_OK);
-        assert_int_equal(answer_of(q), k);
+        assert_int_equal(ask(s.q, s.u, LUNA_TLS, 5000 * MS), LUNA_OK);
+        assert_int_equal(answer_of(s.q), k);
     }
-    give(q);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    scene_end(&s);
     assert_int_equal(resumed, 3);
 }
 
@@ -184,20 +172,16 @@ static void shows_a_client_certificate(void **unused)
 {
     (void)unused;
     int many = 100;
-    peer p = {.connection = serve_tls, .data = &many};
-    peer_open(&p);
-    luna_upstream_config c = tls_config(&p, "dns.test");
-    c.tls_cert = cert_file;
-    c.tls_key = key_file;
-    luna_upstream *u = upstream_open(&c);
-    luna_query *q = query("www.example.org");
+    scene s;
+    scene_peer(&s, NULL, serve_tls);
+    s.p.data = &many;
+    tls_config(&s, "dns.test");
+    s.c.tls_cert = cert_file;
+    s.c.tls_key = key_file;
+    scene_upstream(&s, "www.example.org");
     with_client_certificate = 0;
-    assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_OK);
-    give(q);
-    luna_upstream_close(u);
-    core_close(NULL);
-    peer_close(&p);
-    core_open(NULL);
+    assert_int_equal(ask(s.q, s.u, LUNA_TLS, 5000 * MS), LUNA_OK);
+    scene_end(&s);
     assert_int_equal(with_client_certificate, 1);
 }
 
@@ -205,25 +189,27 @@ static void trusts_no_other(void **unused)
 {
     (void)unused;
     int many = 100;
-    peer p = {.connection = serve_tls, .data = &many};
-    peer_open(&p);
-    luna_query *q = query("www.example.org");
-    luna_upstream_config c = tls_config(&p, "other.test");
-    luna_upstream *u = upstream_open(&c);
-    assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_E_TLS);
-    assert_string_equal(error_of(q), "tls: failed to verify certificate: x509: certificate is not "
-                                     "valid for other.test");
-    luna_upstream_close(u);
-    c = tls_config(&p, "dns.test");
-    c.tls_ca = NULL;
-    u = upstream_open(&c);
-    assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_E_TLS);
-    assert_string_equal(error_of(q), "tls: failed to verify certificate: x509: certificate signed "
-                                     "by unknown authority");
-    luna_upstream_close(u);
-    assert_int_equal(worker->upstreams->sockets, 0);
-    give(q);
-    peer_close(&p);
+    static const struct {
+        const char *name, *why;
+    } cases[] = {
+        {"other.test", "certificate is not valid for other.test"},
+        {"dns.test", "certificate signed by unknown authority"},
+    };
+    for (int i = 0; i < 2; i++) {
+        char want[128];
+        scene s;
+        scene_peer(&s, NULL, serve_tls);
+        s.p.data = &many;
+        tls_config(&s, cases[i].name);
+        if (i == 1)
+            s.c.tls_ca = NULL;
+        scene_upstream(&s, "www.example.org");
+        assert_int_equal(ask(s.q, s.u, LUNA_TLS, 5000 * MS), LUNA_E_TLS);
+        snprintf(want, sizeof want, "tls: failed to verify certificate: x509: %s", cases[i].why);
+        assert_string_equal(error_of(s.q), want);
+        assert_int_equal(worker->upstreams->sockets, 0);
+        scene_end(&s);
+    }
 }
 
 static void speaks_no_tls(peer *p, int fd, unsigned n)
@@ -244,19 +230,16 @@ static void hangs_up(peer *p, int fd, unsigned n)
 static void names_what_is_no_tls(void **unused)
 {
     (void)unused;
-    peer p = {.connection = speaks_no_tls};
-    peer_open(&p);
-    luna_query *q = query("www.example.org");
-    luna_upstream_config c = tls_config(&p, "dns.test");
-    luna_upstream *u = upstream_open(&c);
-    assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_E_TLS);
-    assert_string_equal(error_of(q), "tls: first record does not look like a TLS handshake");
-    p.connection = hangs_up;
-    assert_int_equal(ask(q, u, LUNA_TLS, 5000 * MS), LUNA_E_CLOSED);
-    assert_string_equal(error_of(q), "EOF");
-    luna_upstream_close(u);
-    give(q);
-    peer_close(&p);
+    scene s;
+    scene_peer(&s, NULL, speaks_no_tls);
+    tls_config(&s, "dns.test");
+    scene_upstream(&s, "www.example.org");
+    assert_int_equal(ask(s.q, s.u, LUNA_TLS, 5000 * MS), LUNA_E_TLS);
+    assert_string_equal(error_of(s.q), "tls: first record does not look like a TLS handshake");
+    s.p.connection = hangs_up;
+    assert_int_equal(ask(s.q, s.u, LUNA_TLS, 5000 * MS), LUNA_E_CLOSED);
+    assert_string_equal(error_of(s.q), "EOF");
+    scene_end(&s);
 }
 
 static void refuses_bad_files(void **unused)
