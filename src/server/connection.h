@@ -7,7 +7,7 @@
 
 enum {
     IN_FLIGHT = 512,                   /* queries of one connection under way; then reading waits */
-    CLIENT_IN_FLIGHT = SLAB_SLOTS / 4, /* the same for all connections of a client in one worker */
+    CLIENT_IN_FLIGHT = CLIENT_SLOTS / 4, /* the same for all connections of a client in one worker */
     CLIENT_CONNECTIONS = 4096,         /* of one client when the Corefile does not say */
     READ_SIZE = 65536 + 2,             /* at least one whole message */
     OUT_SIZE = 1 << 18,
