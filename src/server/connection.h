@@ -6,10 +6,11 @@
 #include "turn.h"
 
 enum {
-    IN_FLIGHT = 512,                   /* queries of one connection under way; then reading waits */
-    CLIENT_IN_FLIGHT = CLIENT_SLOTS / 4, /* the same for all connections of a client in one worker */
-    CLIENT_CONNECTIONS = 4096,         /* of one client when the Corefile does not say */
-    READ_SIZE = 65536 + 2,             /* at least one whole message */
+    IN_FLIGHT = 512, /* queries of one connection under way; then reading waits */
+    CLIENT_IN_FLIGHT =
+        CLIENT_SLOTS / 4,      /* the same for all connections of a client in one worker */
+    CLIENT_CONNECTIONS = 4096, /* of one client when the Corefile does not say */
+    READ_SIZE = 65536 + 2,     /* at least one whole message */
     OUT_SIZE = 1 << 18,
     OUT_BACKLOG = 1 << 20, /* replies that a slow reader may leave with us */
 };
