@@ -1,0 +1,112 @@
+"""What the cases are given: a cluster with the examples applied, an engine with the image, an upstream, pods."""
+
+import contextlib
+import json
+import os
+import tempfile
+
+from account import Account
+from control_plane import ControlPlane
+from engine import GATEWAY, Container, Engine
+from harness import ROOT, ScriptedUpstream
+from pod import Volume, flags
+
+EXAMPLES = os.path.join(ROOT, "examples", "kubernetes")
+WHOAMI = ".:53 {\n    whoami\n}\n"
+KUBEADM = """.:53 {
+    errors
+    health {
+       lameduck 5s
+    }
+    ready
+    kubernetes cluster.local in-addr.arpa ip6.arpa {
+       pods insecure
+       fallthrough in-addr.arpa ip6.arpa
+       ttl 30
+    }
+    prometheus :9153
+    forward . /etc/resolv.conf {
+       max_concurrent 1000
+    }
+    cache 30 {
+       disable success cluster.local
+       disable denial cluster.local
+    }
+    loop
+    reload
+    loadbalance
+}
+"""
+
+
+def outside(query):
+    if query.message.name.lower() == "ext.example." and query.message.type == "A":
+        return query.reply(answer=[(None, "A", 60, "192.0.2.80")])
+    return query.reply("NXDOMAIN", authority=[("example.", "SOA", 60, "ns.example. host.example. 1 3600 600 86400 60")])
+
+
+class Bed:
+    def __init__(self, file, image):
+        self.image, self.cluster, self.upstream, self.base = image, None, None, None
+        self.engine = Engine()
+        try:
+            self.engine.docker("load", "-q", "-i", file)
+            self.about = json.loads(self.engine.docker("inspect", image))[0]
+            self.cluster = ControlPlane(address=GATEWAY)
+            self.dry_run = self.cluster.kubectl("apply", "--dry-run=server", "-k", EXAMPLES)
+            self.cluster.apply("fixture")
+            self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", EXAMPLES)
+            self.deployment = self._get("deployment")
+            # Every 2 s, so that the test need not wait for the usual 30.
+            self.config = {k: v.replace("    reload\n", "    reload 2s 1s\n") for k, v in
+                           self._get("configmap")["data"].items()}
+            self.upstream = ScriptedUpstream(outside, address=GATEWAY, port=53)
+            self.account = Account(tempfile.mkdtemp(prefix="lunadns-account-"), self.cluster.token(),
+                                   open(self.cluster.authority.cert).read())
+            os.chmod(self.account.dir, 0o755)
+            self.volume = Volume(self.config)
+            self.base = self.pod(volume=self.volume)
+            self.base.wait_ready()
+        except BaseException:
+            self.close()
+            raise
+
+    def _get(self, kind):
+        return json.loads(self.cluster.kubectl("get", kind, "coredns", "-n", "kube-system", "-o", "json"))
+
+    def pod(self, config=None, volume=None, within=None, more=(), gain=False):
+        """Starts a container of the Deployment. config: the ConfigMap's keys, or a volume that has them. within: another
+        container, whose network it shares; more: flags; gain: without no-new-privileges (Docker, unlike a cluster's
+        runtimes, gives a user who is not root his capabilities by the file's alone)."""
+        options, args = flags(self.deployment, volume or Volume(config), self.account, {
+            "KUBERNETES_SERVICE_HOST": GATEWAY, "KUBERNETES_SERVICE_PORT": str(self.cluster.port)}, GATEWAY)
+        if within:
+            at = options.index("--dns")
+            options[at:at + 2] = ["--network", f"container:{within.id}"]
+        if gain:
+            at = options.index("no-new-privileges")
+            del options[at - 1:at + 1]
+        return Container(self.engine, self.image, [*options, *more], args)
+
+    def end(self, pod):
+        pod.remove()
+
+    def root_file(self):
+        """The image's file system as a tar file."""
+        made, file = self.engine.docker("create", self.image), tempfile.mktemp(suffix=".tar")
+        self.engine.docker("export", "-o", file, made)
+        self.engine.docker("rm", made)
+        return file
+
+    @contextlib.contextmanager
+    def silent_upstream(self):
+        answer, self.upstream.answer = self.upstream.answer, lambda query: None
+        try:
+            yield
+        finally:
+            self.upstream.answer = answer
+
+    def close(self):
+        for thing in (self.engine, self.upstream, self.cluster):
+            if thing:
+                thing.close()
