@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <luajit.h>
+#include "server/privileges.h"
 #include "server/process.h"
 #include "server/tool.h"
 
@@ -154,7 +155,7 @@ int main(int argc, char **argv)
         o.source.conf = "(default)";
         o.source.text = "";
     }
-    int code = luna_process_run(&o);
+    int code = luna_privileges_drop() ? 1 : luna_process_run(&o);
     free(text);
     return code;
 }
