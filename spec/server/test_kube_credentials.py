@@ -65,7 +65,7 @@ class ServiceAccount(CredentialCase):
         self.arrives(api, w)  # on the watch that is open
         api.cut()
         self.arrives(api, w)
-        self.assertEqual(w.count_log("401"), 0)
+        self.assertEqual(w.count_log(": 401 "), 0)
 
     def test_a_token_that_has_expired(self):
         ca = self.authority()
@@ -74,7 +74,7 @@ class ServiceAccount(CredentialCase):
         w.expect(r"^\[ERROR\] plugin/kubernetes: the API server at 127.0.0.1:\d+ does not accept our credentials: "
                  "401 Unauthorized")
         wait_until(lambda: len(api.served()) > 12)
-        self.assertEqual(w.count_log("401"), 1)
+        self.assertEqual(w.count_log(": 401 "), 1)
         self.write("account/token", "second")
         w.synced()
 

@@ -75,7 +75,7 @@ class Listing(WatchCase):
         w = self.watcher(api, kinds=("services",), quiet=1).synced("services")
         wait_until(lambda: api.served("services", "watch"))
         mark = w.mark()
-        self.fault(api, "services", "list", status=410, after=2, reason="Expired")  # after the check and the first page
+        self.fault(api, "services", "list", status=410, pages=True, reason="Expired")
         api.cluster.compact()
         self.change(api, "ns-b/s1")
         api.cluster.compact()

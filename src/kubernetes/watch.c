@@ -42,6 +42,13 @@ uint64_t kube_limiter_take(kube_watch *w)
     return 0;
 }
 
+/* Whether a stream has brought, or is bringing, objects of before the round. */
+static bool is_ahead(const kube_stream *s)
+{
+    bool answered = s->request.easy && s->request.answered;
+    return !kube_stream_listing(s) || answered || s->page;
+}
+
 /* What a list that broke off has touched counts as there, although it may be gone by now: then all
  * streams of the kind begin again. */
 void kube_round_begin(kube_stream *s)
@@ -57,13 +64,15 @@ void kube_round_begin(kube_stream *s)
         if (t->kind != s->kind)
             continue;
         t->listed = t->touched = false;
-        t->relist = t != s;
+        t->relist = t != s && is_ahead(t);
     }
 }
 
 void kube_round_end(kube_stream *s)
 {
     kube_watch *w = s->watch;
+    if (s->relist) /* it began before the round: what it brought first is not marked */
+        return;
     s->listed = true;
     s->touched = false;
     for (unsigned i = 0; i < w->nstreams; i++)

@@ -9,9 +9,9 @@ import encode
 
 
 class Fault:
-    """resource: a plural, or None for all. task: "list", "watch", "initial" (WatchList), "stream" (both of
-    them) or None for all. times: how
-    many requests meet it, None = all until it is removed. after: so many requests go well before.
+    """resource: a plural, or None for all. task: "list", "watch", "initial" (WatchList), "stream" (both of them) or None for
+    all. times: how many requests meet it, None = all until it is removed. after: so many requests go well before. pages:
+    only requests for a further page of a list.
 
     What happens, one of:
       status     an HTTP status with a Status object (message, reason, retry_after, too_large)
@@ -26,6 +26,7 @@ class Fault:
 
     def __init__(self, resource=None, task=None, times=1, after=0, **what):
         self.resource, self.task, self.times, self.after = resource, task, times, after
+        self.pages = what.pop("pages", False)
         self.status = what.pop("status", None)
         self.message = what.pop("message", "a fault of the test")
         self.reason = what.pop("reason", None)
@@ -64,13 +65,15 @@ class Faults:
             if fault in self._list:
                 self._list.remove(fault)
 
-    def meet(self, resource, task):
+    def meet(self, resource, task, query):
         """The fault that this request meets, or None."""
         with self._lock:
             for fault in self._list:
                 if fault.resource not in (None, resource):
                     continue
                 if fault.task not in (None, task) and not (fault.task == "stream" and task in ("watch", "initial")):
+                    continue
+                if fault.pages and "continue" not in query:
                     continue
                 if fault.after:
                     fault.after -= 1

@@ -80,7 +80,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _serve(self, r):
         api = self.server.api
-        fault = api.faults.meet(r.resource, r.task)
+        fault = api.faults.meet(r.resource, r.task, r.query)
         self.fault, self.sent = fault, 0
         accept = self.headers.get("Accept", "")
         protobuf = api.options.protobuf and "application/vnd.kubernetes.protobuf" in accept
