@@ -5,7 +5,7 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <urcu-qsbr.h>
-#include "../dns/wire.h"
+#include "../dns/message.h"
 #include "../server/worker.h"
 
 enum { SHARDS = 16, SHARD_SHIFT = 60, FLIGHT_BUCKETS = 128 };

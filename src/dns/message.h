@@ -2,7 +2,26 @@
  * 1035 4.1, 6891. */
 #ifndef LUNA_MESSAGE_H
 #define LUNA_MESSAGE_H
-#include "../core.h"
+#include "name.h"
+
+enum { LUNA_HEADER = 12, LUNA_MESSAGE_MAX = 65535 };
+/* A record takes at least 11 octets, so a message holds no more than this. */
+enum { LUNA_RECORDS_MAX = (LUNA_MESSAGE_MAX - LUNA_HEADER) / 11 };
+/* The bit of luna_query.state which says that the reply holds an OPT record. */
+enum { LUNA_HOLDS_OPT = 0x80 };
+enum {
+    LUNA_TYPE_A = 1,
+    LUNA_TYPE_CNAME = 5,
+    LUNA_TYPE_MX = 15,
+    LUNA_TYPE_AAAA = 28,
+    LUNA_TYPE_NAPTR = 35,
+    LUNA_TYPE_OPT = 41,
+    LUNA_TYPE_TSIG = 250,
+    LUNA_TYPE_IXFR = 251,
+    LUNA_TYPE_AXFR = 252,
+};
+
+enum { LUNA_FORMERR = 1, LUNA_SERVFAIL = 2, LUNA_NOTIMP = 4, LUNA_BADVERS = 16 };
 
 static inline uint16_t luna_get16(const uint8_t *p)
 {
@@ -50,15 +69,16 @@ uint32_t luna_name_expand(const uint8_t *message, uint32_t len, uint32_t at, uin
  * or LUNA_E_FORMAT: a count that does not match, a name or RDATA that passes the end, octets after
  * the last record. */
 int luna_message_read(const uint8_t *message, uint32_t len, luna_rr *out, int max);
-/* Hash of a lower-case wire name, label by label from the root, so that a suffix's hash is a step
- * on the way: luna_hash_label(luna_hash_label(LUNA_HASH_ROOT, "org"), "example"). */
-#define LUNA_HASH_ROOT 0x9ae16a3b2f90404full
-uint64_t luna_hash_label(uint64_t parent, const uint8_t *label, uint32_t len);
-uint64_t luna_name_hash(const uint8_t *wire, uint32_t len);
 
 /* The address whose reverse name is asked, 4 or 16 octets into out (16): its family, 0 when it is
  * no such name. An IPv4-mapped IPv6 address is IPv4. In reverse.c. */
 int luna_reverse_address(const luna_query *q, uint8_t *out);
+
+/* Writes q's reply anew with these n records in this order, each in its rr.section. Returns 0,
+ * or LUNA_E_SPACE, LUNA_E_FORMAT: then the reply is as before. */
+int luna_reply_rebuild(luna_query *q, const luna_rr *list, uint32_t n);
+/* Room of this thread for the records of any message: LUNA_RECORDS_MAX. */
+luna_rr *luna_record_scratch(void);
 
 /* Makes the reply fit to be sent (coredns.md 1.7): OPT mirrored when the query has one (dropped
  * when not), names compressed, cut to the limit with TC: as many records as fit in the order

@@ -1,7 +1,7 @@
 /* Inside src/shared: a dictionary's shards and entries. See README.md for the picture. */
 #ifndef LUNA_SHARED_DICT_H
 #define LUNA_SHARED_DICT_H
-#include "../dns/wire.h"
+#include "../dns/name.h"
 #include "object.h"
 
 enum { DICT_SHARDS = LUNA_DICT_PARTS, DICT_SHARD_SHIFT = 60, DICT_KEY_MAX = 1024 };

@@ -2,6 +2,7 @@
  * ranges in rising order, each with the value of the innermost prefix there. A look-up is a binary
  * search among the ranges that begin with the address's first sixteen bits. */
 #include "table.h"
+#include "../dns/message.h"
 #include <stdlib.h>
 #include <string.h>
 

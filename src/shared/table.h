@@ -3,7 +3,7 @@
 #ifndef LUNA_SHARED_TABLE_H
 #define LUNA_SHARED_TABLE_H
 #include <time.h>
-#include "../dns/wire.h"
+#include "../dns/name.h"
 #include "object.h"
 
 /* ---- values.c: what keys lead to. Number 0 is "listed, without a value". */
