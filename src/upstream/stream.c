@@ -1,89 +1,19 @@
-/* TCP and TLS: few connections, many queries in flight on each, replies in any order. RFC 7766,
- * 7858.
- */
+/* One TCP or TLS connection: many queries in flight on it, replies in any order. RFC 7766, 7858. */
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #include "../dns/message.h"
 #include "upstream.h"
 
-enum { MESSAGE_MAX = 2 + 65535 };
-
 static void on_poll(uv_poll_t *poll, int status, int events);
-
-static void stream_freed(uv_handle_t *handle)
-{
-    luna_stream *s = handle->data;
-    free(s->in);
-    free(s->out);
-    free(s);
-}
-
-/* Its table is empty. The memory goes when libuv has let go of the handle. */
-static void stream_close(luna_stream *s)
-{
-    luna_upstreams *ups = s->peer->ups;
-    for (luna_stream **at = &s->peer->streams; *at; at = &(*at)->next) {
-        if (*at == s) {
-            *at = s->next;
-            break;
-        }
-    }
-    for (luna_stream **at = &ups->dirty_streams; s->dirty && *at; at = &(*at)->next_dirty) {
-        if (*at == s) {
-            *at = s->next_dirty;
-            break;
-        }
-    }
-    s->state = STREAM_CLOSED;
-    uv_poll_stop(&s->poll);
-    luna_tls_free(s);
-    close(s->fd);
-    s->fd = -1;
-    ups->sockets--;
-    uv_close((uv_handle_t *)&s->poll, stream_freed);
-}
-
-static unsigned idle_count(const luna_peer *peer, int transport)
-{
-    unsigned n = 0;
-    for (luna_stream *s = peer->streams; s; s = s->next)
-        if (s->transport == transport && s->ids.count == 0)
-            n++;
-    return n;
-}
-
-void luna_stream_detach(luna_exchange_t *x)
-{
-    luna_stream *s = x->stream;
-    unsigned max_idle = s->peer->u->config.max_idle;
-    x->stream = NULL;
-    luna_ids_remove(&s->ids, x);
-    if (s->ids.count)
-        return;
-    s->used = s->peer->ups->worker->now;
-    if (s->retired || s->state != STREAM_OPEN ||
-        (max_idle && idle_count(s->peer, s->transport) > max_idle))
-        stream_close(s);
-}
-
-static void stream_retire(luna_stream *s)
-{
-    s->retired = true;
-    if (s->ids.count == 0)
-        stream_close(s);
-}
 
 static bool ended_by_peer(int fail, int detail)
 {
     return fail == FAIL_EOF || detail == ECONNRESET || detail == EPIPE;
 }
 
-/* The connection is over. A peer may close one between two queries, or after as many as it likes:
- * what it left unanswered is asked again on another, unless this one never answered at all. */
-static void stream_fail(luna_stream *s, int fail, int detail)
+/* A peer may close a connection between two queries, or after as many as it likes. */
+void luna_stream_fail(luna_stream *s, int fail, int detail)
 {
     luna_peer *peer = s->peer;
     luna_addr local = s->local;
@@ -97,7 +27,7 @@ static void stream_fail(luna_stream *s, int fail, int detail)
         x->next = list;
         list = x;
     }
-    stream_close(s);
+    luna_stream_close(s);
     while ((x = list)) {
         list = x->next;
         x->next = NULL;
@@ -109,7 +39,7 @@ static void stream_fail(luna_stream *s, int fail, int detail)
     }
 }
 
-static void watch(luna_stream *s)
+void luna_stream_watch(luna_stream *s)
 {
     int events = UV_READABLE;
     if (s->state == STREAM_CONNECTING)
@@ -133,14 +63,14 @@ void luna_stream_flush(luna_stream *s)
         } else if (n == 0 || errno == EAGAIN) {
             break;
         } else if (errno != EINTR) {
-            stream_fail(s, FAIL_WRITE, errno);
+            luna_stream_fail(s, FAIL_WRITE, errno);
             return;
         }
     }
     if (s->out_at == s->out_len)
         s->out_at = s->out_len = 0;
     if (s->state != STREAM_CLOSED)
-        watch(s);
+        luna_stream_watch(s);
 }
 
 /* Hands over the whole messages at the start of the buffer. */
@@ -170,18 +100,18 @@ static void take_messages(luna_stream *s)
 static void stream_read(luna_stream *s, bool drain)
 {
     while (s->state == STREAM_OPEN) {
-        size_t room = MESSAGE_MAX - s->in_len;
+        size_t room = STREAM_MESSAGE - s->in_len;
         ssize_t n = s->ssl ? luna_tls_read(s, s->in + s->in_len, room)
                            : recv(s->fd, s->in + s->in_len, room, 0);
         if (n < 0) {
             if (errno == EINTR)
                 continue;
             if (errno != EAGAIN)
-                stream_fail(s, FAIL_READ, errno);
+                luna_stream_fail(s, FAIL_READ, errno);
             return;
         }
         if (n == 0) {
-            stream_fail(s, s->in_len ? FAIL_CUT : FAIL_EOF, 0);
+            luna_stream_fail(s, s->in_len ? FAIL_CUT : FAIL_EOF, 0);
             return;
         }
         s->heard = s->peer->ups->worker->now;
@@ -202,7 +132,7 @@ static void connected(luna_stream *s)
         return;
     s->state = STREAM_HANDSHAKE;
     if (luna_tls_start(s) != 0)
-        stream_fail(s, FAIL_TLS, 0);
+        luna_stream_fail(s, FAIL_TLS, 0);
 }
 
 static void shake(luna_stream *s)
@@ -212,7 +142,7 @@ static void shake(luna_stream *s)
     if (code == LUNA_OK)
         s->state = STREAM_OPEN;
     else if (code < 0)
-        stream_fail(s, fail, detail);
+        luna_stream_fail(s, fail, detail);
 }
 
 static void on_poll(uv_poll_t *poll, int status, int events)
@@ -234,7 +164,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         if (status < 0 && !error)
             error = ECONNRESET;
         if (error) {
-            stream_fail(s, s->state == STREAM_CONNECTING ? FAIL_DIAL : FAIL_READ, error);
+            luna_stream_fail(s, s->state == STREAM_CONNECTING ? FAIL_DIAL : FAIL_READ, error);
             return;
         }
     }
@@ -246,88 +176,6 @@ static void on_poll(uv_poll_t *poll, int status, int events)
         stream_read(s, false);
     if (s->state != STREAM_CLOSED)
         luna_stream_flush(s);
-}
-
-/* Begins to connect. NULL with errno. */
-static luna_stream *stream_open(luna_peer *peer, int transport)
-{
-    luna_upstreams *ups = peer->ups;
-    const luna_upstream *u = peer->u;
-    int one = 1, r, saved;
-    luna_stream *s = calloc(1, sizeof *s);
-    if (!s)
-        return NULL;
-    s->fd = socket(u->addr.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    s->in = malloc(MESSAGE_MAX);
-    if (s->fd < 0 || !s->in)
-        goto failed;
-    setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (u->source_len && bind(s->fd, (const struct sockaddr *)&u->source, u->source_len) != 0)
-        goto failed;
-    if (connect(s->fd, (const struct sockaddr *)&u->addr, u->addr_len) != 0 && errno != EINPROGRESS)
-        goto failed;
-    r = uv_poll_init(&ups->worker->loop, &s->poll, s->fd);
-    if (r != 0) {
-        errno = -r;
-        goto failed;
-    }
-    s->poll.data = s;
-    s->peer = peer;
-    s->transport = (uint8_t)transport;
-    s->state = STREAM_CONNECTING;
-    s->created = s->used = ups->worker->now;
-    s->next = peer->streams;
-    peer->streams = s;
-    ups->sockets++;
-    watch(s);
-    luna_peer_sweep_soon(ups);
-    return s;
-
-failed:
-    saved = errno;
-    if (s->fd >= 0)
-        close(s->fd);
-    free(s->in);
-    free(s);
-    errno = saved;
-    return NULL;
-}
-
-static bool stream_old(const luna_stream *s, uint64_t now)
-{
-    const luna_upstream_config *config = &s->peer->u->config;
-    if (config->max_age && now - s->created > config->max_age)
-        return true;
-    return s->ids.count == 0 && now - s->used > config->expire;
-}
-
-/* The connection with the fewest queries, or a new one when all have many. NULL with errno. */
-static luna_stream *stream_pick(luna_peer *peer, int transport)
-{
-    const luna_upstream_config *config = &peer->u->config;
-    luna_worker *w = peer->ups->worker;
-    luna_stream *best = NULL;
-    unsigned count = 0, limit = peer->stream_depth == 1 ? STREAMS_SINGLE : STREAMS;
-    for (luna_stream *s = peer->streams, *next; s; s = next) {
-        next = s->next;
-        if (s->transport != transport || s->retired)
-            continue;
-        if (stream_old(s, w->now)) {
-            stream_retire(s);
-            continue;
-        }
-        count++;
-        if (!best || s->ids.count < best->ids.count)
-            best = s;
-    }
-    int series = config->hit_series[transport];
-    if (!best || (best->ids.count >= peer->stream_depth && count < limit)) {
-        series = config->miss_series[transport];
-        best = stream_open(peer, transport);
-    }
-    if (best && series)
-        luna_count(w, series);
-    return best;
 }
 
 /* Room for need more octets at the end of the output. */
@@ -359,7 +207,7 @@ static bool stream_reserve(luna_stream *s, uint32_t need)
 int luna_stream_send(luna_exchange_t *x)
 {
     luna_upstreams *ups = x->peer->ups;
-    luna_stream *s = stream_pick(x->peer, x->transport);
+    luna_stream *s = luna_stream_pick(x->peer, x->transport);
     if (!s)
         return luna_exchange_failed(x, FAIL_DIAL, errno, NULL);
     if (!stream_reserve(s, x->packet_len + 2) || luna_ids_add(&s->ids, x) != 0)
@@ -376,15 +224,4 @@ int luna_stream_send(luna_exchange_t *x)
         ups->dirty_streams = s;
     }
     return LUNA_WAIT;
-}
-
-void luna_stream_sweep(luna_peer *peer, uint64_t now, bool all)
-{
-    for (luna_stream *s = peer->streams, *next; s; s = next) {
-        next = s->next;
-        if (all)
-            stream_fail(s, FAIL_CANCELED, 0);
-        else if (!s->retired && stream_old(s, now))
-            stream_retire(s);
-    }
 }

@@ -4,7 +4,7 @@
  *   luna_upstreams  a worker's side: its peers, the pool of exchanges, the batch buffers
  *   luna_peer       an upstream as one worker sees it: sockets, connections, the health probe
  *   luna_channel    a connected UDP socket (udp.c)
- *   luna_stream     a TCP or TLS connection (stream.c)
+ *   luna_stream     a TCP or TLS connection (stream.c, streams.c)
  *   luna_exchange_t one question under way, or the last one of a query (exchange.c)
  */
 #ifndef LUNA_UPSTREAM_H
@@ -16,12 +16,13 @@
 #include "../server/worker.h"
 
 enum {
-    CHANNELS = 8,           /* UDP sockets in use at once, per worker and upstream */
-    CHANNEL_QUERIES = 2000, /* a socket is replaced after this many to three times as many */
-    REPLY_MAX = 4096,       /* octets of a UDP reply; a longer one is an empty reply with TC */
-    STREAMS = 8,            /* connections to an upstream that takes many queries on each */
-    STREAMS_SINGLE = 256,   /* ... to one that takes one query on each */
-    STREAM_DEPTH = 32,      /* queries in flight on a connection before another one is opened */
+    CHANNELS = 8,               /* UDP sockets in use at once, per worker and upstream */
+    CHANNEL_QUERIES = 2000,     /* a socket is replaced after this many to three times as many */
+    REPLY_MAX = 4096,           /* octets of a UDP reply; a longer one is an empty reply with TC */
+    STREAM_MESSAGE = 2 + 65535, /* the longest message with its length */
+    STREAMS = 8,                /* connections to an upstream that takes many queries on each */
+    STREAMS_SINGLE = 256,       /* ... to one that takes one query on each */
+    STREAM_DEPTH = 32,          /* queries in flight on a connection before another one is opened */
     STREAM_RETRIES = 3,     /* times that a query moves to another when its connection is closed */
     STREAM_QUEUE = 1 << 20, /* octets that wait to be written to a connection */
     EXCHANGES_MAX = 1 << 16,
@@ -249,7 +250,20 @@ void luna_channel_detach(luna_exchange_t *x);
  */
 void luna_channel_sweep(luna_peer *peer, uint64_t now, bool all);
 
+/* ---- streams.c */
+
+/* The connection with the fewest queries, or a new one when all have many. NULL with errno. */
+luna_stream *luna_stream_pick(luna_peer *peer, int transport);
+/* Ends a connection whose table is empty. The memory goes when libuv has let go of the handle. */
+void luna_stream_close(luna_stream *s);
+
 /* ---- stream.c, tls.c */
+
+/* Watches for what it can do next. */
+void luna_stream_watch(luna_stream *s);
+/* The connection is over. What it left unanswered is asked again on another when the peer ended it
+ * after some reply, else it fails. */
+void luna_stream_fail(luna_stream *s, int fail, int detail);
 
 int luna_stream_send(luna_exchange_t *x);
 void luna_stream_flush(luna_stream *s);
