@@ -1,4 +1,4 @@
-/* Inside src/cache: one asks, the others wait (flight.c). */
+/* Inside src/cache: one asks, the others wait (flight.c, ticket.c). */
 #ifndef LUNA_FLIGHT_H
 #define LUNA_FLIGHT_H
 #include "cache.h"
@@ -42,6 +42,29 @@ struct cache_flight {
     cache_key key;
     uint8_t name[];
 };
+
+/* ---- ticket.c; with the shard's lock unless they say otherwise */
+
+bool flight_same_key(const cache_key *a, const cache_key *b);
+cache_flight *flight_find(cache_shard *s, const cache_key *k);
+/* A flight in the table that nobody leads or waits for yet. NULL without memory. */
+cache_flight *flight_new(luna_cache *c, cache_shard *s, const cache_key *k, uint8_t mode);
+/* Makes q its leader. */
+void flight_lead(cache_flight *f, luna_query *q);
+/* A ticket for a query that is to wait, not in the list yet. NULL without memory. */
+cache_ticket *flight_ticket(cache_flight *f, luna_query *q);
+void flight_list(cache_flight *f, cache_ticket *t);
+/* From now it waits for the time of verifying at most. With the lock or without. */
+void flight_deadline(const luna_cache *c, cache_ticket *t);
+/* Without the lock: the query has no part in the flight any more. */
+void flight_give_back(luna_query *q, cache_ticket *t);
+/* Without the lock: takes the flight out of the table, nobody joins any more; a refresh is over.
+ * True when anyone beside the leader is in it. */
+bool flight_leave_table(cache_flight *f, bool refreshed, uint64_t now);
+/* Without the lock: tells the outcome (FLIGHT_) and wakes all. */
+void flight_land(cache_flight *f, int state, const luna_worker *here);
+
+/* ---- flight.c */
 
 /* Joins the flight for a key (LUNA_WAIT) or begins one and leads it (LUNA_NONE; also when none is
  * possible, without a ticket then). stale: an expired entry to fall back on. background: a new
