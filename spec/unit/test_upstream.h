@@ -50,8 +50,8 @@ static inline int core_close(void **unused)
     (void)unused;
     for (unsigned i = 0; i < worker->slab->fresh; i++)
         luna_slot_release(luna_slot_at(worker->slab, i));
-    luna_worker_free(worker);
     luna_generation_free(generation);
+    luna_worker_free(worker);
     return 0;
 }
 
