@@ -34,8 +34,8 @@ struct luna_traces {
 
 static int ask_signal;
 static sem_t answered;
-static volatile uintptr_t answer;
-static lua_State *volatile to_stop;
+static uintptr_t answer;   /* atomic, as the next one: the worker's signal handler has them too */
+static lua_State *to_stop; /* the state to stop, NULL = none */
 
 static luna_traces *traces_of(luna_state *s)
 {
@@ -127,15 +127,17 @@ static void on_ask(int number, siginfo_t *info, void *context)
     int saved = errno;
     (void)number, (void)info;
 #if defined(__x86_64__)
-    answer = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
+    uintptr_t at = (uintptr_t)u->uc_mcontext.gregs[REG_RIP];
 #elif defined(__aarch64__)
-    answer = (uintptr_t)u->uc_mcontext.pc;
+    uintptr_t at = (uintptr_t)u->uc_mcontext.pc;
 #else
     (void)u;
-    answer = 0;
+    uintptr_t at = 0;
 #endif
-    if (to_stop)
-        lua_sethook(to_stop, stop_here, LUA_MASKCOUNT, 1);
+    lua_State *L = __atomic_load_n(&to_stop, __ATOMIC_ACQUIRE);
+    __atomic_store_n(&answer, at, __ATOMIC_RELEASE);
+    if (L)
+        lua_sethook(L, stop_here, LUA_MASKCOUNT, 1);
     sem_post(&answered);
     errno = saved;
 }
@@ -150,7 +152,8 @@ void luna_watchdog_init(void)
 
 /* The seat that a worker is in: the one with a query that is being served, whose slot + 1 goes to
  * serving. */
-static luna_seat *busy_seat(luna_worker *w, uint32_t *serving)
+static __attribute__((no_sanitize("thread"))) luna_seat *busy_seat(luna_worker *w,
+                                                                   uint32_t *serving)
 {
     struct luna_turn *t = w->turn;
     for (unsigned i = 0; i < t->nheld; i++) {
@@ -162,13 +165,25 @@ static luna_seat *busy_seat(luna_worker *w, uint32_t *serving)
     return NULL;
 }
 
+/* The worker is stuck with this query, or else what is read of it is torn, in a text that nobody
+ * can rely on then. */
+static __attribute__((no_sanitize("thread"))) void peek(luna_query *to, const luna_query *from)
+{
+    volatile const uint8_t *f = (volatile const uint8_t *)from;
+    uint8_t *t = (uint8_t *)to;
+    for (size_t i = 0; i < sizeof *to; i++)
+        t[i] = f[i];
+    to->name[sizeof to->name - 1] = 0;
+}
+
 static void describe_query(luna_worker *w, uint32_t serving, char *out, size_t out_len)
 {
     char name[1025], client[64], type[16];
-    const luna_query *q = &luna_slot_at(w->slab, serving - 1)->q;
-    luna_name_text(q->name, name);
-    luna_addr_text(&q->client, client);
-    snprintf(out, out_len, " (question %.300s %s, client %s)", name, luna_type_text(q->qtype, type),
+    static luna_query q;
+    peek(&q, &luna_slot_at(w->slab, serving - 1)->q);
+    luna_name_text(q.name, name);
+    luna_addr_text(&q.client, client);
+    snprintf(out, out_len, " (question %.300s %s, client %s)", name, luna_type_text(q.qtype, type),
              client);
 }
 
@@ -181,7 +196,7 @@ static void describe(luna_worker *w, char *out, size_t out_len)
     struct timespec until;
     if (seat) /* before it is stopped and goes on to others */
         describe_query(w, serving, query, sizeof query);
-    to_stop = seat ? seat->L : NULL;
+    __atomic_store_n(&to_stop, seat ? seat->L : NULL, __ATOMIC_RELEASE);
     while (!sem_trywait(&answered))
         ;
     bool known = false;
@@ -191,7 +206,7 @@ static void describe(luna_worker *w, char *out, size_t out_len)
         until.tv_sec += until.tv_nsec / 1000000000;
         until.tv_nsec %= 1000000000;
         if (!sem_timedwait(&answered, &until) && seat)
-            known = trace_at(seat->traces, answer, where);
+            known = trace_at(seat->traces, __atomic_load_n(&answer, __ATOMIC_ACQUIRE), where);
     }
     if (known)
         snprintf(out, out_len, "%s does not return%s", where, query);
