@@ -13,6 +13,7 @@ struct luna_load {
     luna_load_result result;
     int code; /* LUNA_WAIT until it is done */
     int format;
+    bool posted;    /* its worker is about to hear of it, and frees it if nobody waits any more */
     bool abandoned; /* who asked has gone */
     luna_query *q;
     uint32_t serial;
@@ -31,6 +32,22 @@ static void drop(luna_load *l)
     luna_table_close(l->table);
     free(l->path);
     free(l);
+}
+
+/* On the worker that asked: only there it is certain that who asked still waits for this, and not
+ * for something else by now. */
+static void deliver(luna_worker *w, void *arg)
+{
+    luna_load *l = arg;
+    (void)w;
+    pthread_mutex_lock(&lock);
+    l->posted = false;
+    bool abandoned = l->abandoned;
+    pthread_mutex_unlock(&lock);
+    if (abandoned)
+        drop(l);
+    else if (l->q->serial == l->serial)
+        luna_wake(l->q, l->code);
 }
 
 static void *run(void *arg)
@@ -55,10 +72,12 @@ static void *run(void *arg)
         }
         l->result = result;
         l->code = code;
-        if (l->abandoned)
+        if (l->abandoned) {
             drop(l);
-        else /* its worker is there as long as who asked */
-            luna_wake_remote(l->q->worker, l->q, l->serial, code);
+        } else { /* its worker is there as long as who asked */
+            l->posted = true;
+            luna_worker_post(l->q->worker, deliver, l);
+        }
     }
     return NULL;
 }
@@ -140,7 +159,7 @@ void luna_load_end(luna_load *l)
     if (!l)
         return;
     pthread_mutex_lock(&lock);
-    bool done = l->code != LUNA_WAIT;
+    bool done = l->code != LUNA_WAIT && !l->posted;
     l->abandoned = true;
     pthread_mutex_unlock(&lock);
     if (done)
