@@ -12,17 +12,21 @@ local traces = {}
 ---@param owners table<table, LunaOwner> of the loader
 ---@param on_flush fun() all of it is gone
 function traces.watch(state, owners, on_flush)
-  local began = "the server"
+  local began, began_at
+  local function place()
+    local info = util.funcinfo(began, began_at)
+    local owner = owners[debug.getfenv(began)]
+    local text = ("%s:%d"):format(info.source:gsub("^[@=]", ""), info.currentline or 0)
+    return owner and ("plugin/%s: %s"):format(owner.name, text) or text
+  end
   jit.attach(function(what, number, func, pc)
     if what == "start" then
-      local info = util.funcinfo(func, pc)
-      local owner = owners[debug.getfenv(func)]
-      local place = ("%s:%d"):format(info.source:gsub("^[@=]", ""), info.currentline or 0)
-      began = owner and ("plugin/%s: %s"):format(owner.name, place) or place
+      -- Nothing that allocates while LuaJIT is about to record.
+      began, began_at = func, pc
     elseif what == "stop" then
       local code, at = util.tracemc(number)
       -- An address may be negative as a Lua number of 32 bits; beyond them it is exact up to 2^53.
-      if code then C.luna_trace_made(state, number, ffi.cast("uint64_t", at), #code, began) end
+      if code then C.luna_trace_made(state, number, ffi.cast("uint64_t", at), #code, place()) end
     elseif what == "flush" then
       C.luna_traces_flushed(state)
       on_flush()
