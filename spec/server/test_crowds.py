@@ -180,7 +180,7 @@ class FullSlab(Transport):
                 c.send(pack_query("a.test", qid=i))
                 self.assertEqual(c.recv().id, i)
         if not harness.SANITIZED:
-            self.assertLess(max(full, settled), 160 << 20, "48 MiB of slots, and what the queries hold")
+            self.assertLess(max(full, settled), 80 << 20, "18 MiB of slots, the few reply buffers in use, what queries hold")
             self.assertLessEqual(s.rss(), settled + (1 << 20))
 
     def test_full_of_large_packets(self):
