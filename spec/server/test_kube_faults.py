@@ -159,6 +159,16 @@ class Time(FaultCase):
                 w.expect(r"resourceVersion 1\d\d after 10\d\d was seen: its data has gone back in time")
                 self.arrives(api, w)
 
+    def test_versions_that_go_backwards_with_a_server_that_knows_no_rules_yet(self):
+        """It refuses the question that would have shown it."""
+        api = self.api(watchlist=False)
+        w = self.watcher(api, kinds=("services",), qps=1000, burst=1000).synced("services")
+        wait_until(lambda: api.served("services", "watch"))
+        self.fault(api, "services", "list", status=403, times=2)
+        api.cluster.restore([o for o in fixture.objects() if o["metadata"]["name"] != "lb"], 100)
+        w.expect("its data has gone back in time")
+        self.agrees(api, w, ("services",))
+
     def test_versions_that_go_backwards_behind_a_watch_that_stays(self):
         """It waits for a version that may not come for weeks. Its silence gives it away."""
         api = self.api(bookmarks=0.1)

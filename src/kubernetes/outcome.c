@@ -25,15 +25,17 @@ static void next(kube_stream *s, kube_task task, uint64_t delay)
     s->due = kube_now() + delay;
 }
 
-/* Doubles with each failure; spread, so that replicas do not come back together. */
+/* Doubles with each failure; spread, so that replicas do not come back together. A server that is
+ * not there is not burdened by who looks for it, and its return is what everybody waits for. */
 static uint64_t back_off(kube_stream *s)
 {
     const kube_pace *p = &s->watch->pace;
-    uint64_t delay = p->backoff_first;
-    for (unsigned i = 0; i < s->failures && delay < p->backoff_most; i++)
+    uint64_t delay = p->backoff_first,
+             most = s->unreachable ? p->backoff_most / 3 : p->backoff_most;
+    for (unsigned i = 0; i < s->failures && delay < most; i++)
         delay *= 2;
-    if (delay > p->backoff_most)
-        delay = p->backoff_most;
+    if (delay > most)
+        delay = most;
     s->failures++;
     return delay / 2 + luna_random_below((uint32_t)(delay / 2) + 1);
 }
@@ -116,7 +118,8 @@ static void failed(kube_stream *s, const kube_outcome *o, int code)
         delay = (uint64_t)(after * 1000) + luna_random_below(1000);
     bool check = o->network || o->http == 200;
     if (s->task == KUBE_TASK_CHECK) {
-        check = code != 403 && code != 404 && code != 405;
+        /* Who may watch and not list is not kept from it for ever. */
+        check = code != 404 && code != 405 && s->denials < KUBE_DENIALS;
     } else if (!watching || garbled) {
         /* Something on the way that does not bear a WatchList: a list may come through. */
         if (!watching && s->task == KUBE_TASK_INITIAL && o->http == 200 && ++s->cuts >= CUTS_MAX)
@@ -167,6 +170,11 @@ void kube_stream_done(kube_stream *s, const kube_outcome *o)
     int code = s->status.seen && s->status.code ? s->status.code : o->http;
     if (watching)
         recover(s);
+    /* It is there again: what it answers first (403 and 401 until it knows its rules) is of today.
+     */
+    if (s->unreachable && !o->network)
+        s->failures = 0;
+    s->unreachable = o->network;
     if (o->network || o->http != 200 || s->status.seen || *s->why)
         failed(s, o, code);
     else

@@ -4,11 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum {
-    LINE_MAX = 2048,
-    /* An API server that has just started knows neither tokens nor rules for a second or two. */
-    DENIALS = 3,
-};
+enum { LINE_MAX = 2048 };
 
 void kube_say(int level, const char *format, ...)
 {
@@ -97,7 +93,7 @@ void kube_report_outcome(kube_stream *s, const kube_outcome *o)
     if (!w->trouble_since)
         w->trouble_since = kube_now();
     s->denials = code == 401 || code == 403 ? s->denials + 1 : 0;
-    if (s->denials && s->denials < DENIALS)
+    if (s->denials && s->denials < KUBE_DENIALS)
         return;
     const char *meanwhile = kube_store_synced(w->store)
                                 ? "names are answered from the last known data"

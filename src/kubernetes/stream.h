@@ -9,9 +9,10 @@
 
 /* Times in milliseconds. */
 typedef struct kube_pace {
-    uint64_t backoff_first, backoff_most; /* doubled after each failure */
-    uint64_t healthy;                     /* a watch that lasted so long makes up for failures */
-    uint64_t silence;                     /* a connection without an octet is given up */
+    uint64_t backoff_first,
+        backoff_most; /* doubled after each failure; a third for the network's */
+    uint64_t healthy; /* a watch that lasted so long makes up for failures */
+    uint64_t silence; /* a connection without an octet is given up */
     uint64_t initial; /* so much silence within a WatchList: its end will not come, list instead */
     uint64_t relist;  /* so often everything is listed anew, in case anything was missed */
     uint64_t after_loss; /* the same after a lost connection, at the latest: the server that comes
@@ -31,7 +32,12 @@ typedef enum kube_task {
     KUBE_TASK_CHECK, /* after a lost connection: has the server's data gone back in time? */
 } kube_task;
 
-enum { KUBE_VERSION_MAX = 128 };
+enum {
+    KUBE_VERSION_MAX = 128,
+    /* An API server that has just started knows neither tokens nor rules for a second or two: only
+     * so many 401 and 403 in a row are meant. */
+    KUBE_DENIALS = 3,
+};
 
 typedef struct kube_stream {
     kube_watch *watch;
@@ -46,6 +52,7 @@ typedef struct kube_stream {
     char *page;                     /* continue token of the next page, NULL = the first */
     uint64_t relist_at;
     unsigned failures; /* in a row */
+    bool unreachable;  /* the last failure was of the network */
     unsigned denials;  /* of them, 401 and 403 in a row */
     unsigned refusals; /* of the version that was asked for, since all was well */
     unsigned cuts;     /* WatchLists in a row that broke off */
