@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 #include <luajit.h>
+#include "observe/observe.h"
 #include "server/privileges.h"
 #include "server/process.h"
 #include "server/tool.h"
@@ -17,6 +18,7 @@ static const char usage[] =
     "       lunadns help\n"
     "  -conf FILE      Corefile to load (default \"Corefile\"; \"stdin\" reads standard input)\n"
     "  -dns.port N     default port (default 53); -p N is the same\n"
+    "  -log-format F   text or json (default text)\n"
     "  -pidfile FILE   where to write the process id\n"
     "  -plugins [NAME] list the plugins, or print the help of one\n"
     "  -quiet          no banner\n"
@@ -125,6 +127,13 @@ int main(int argc, char **argv)
             o.source.port = (uint16_t)port;
         } else if (!strcmp(name, "pidfile")) {
             o.pidfile = value_of(argv, &i, name, equals);
+        } else if (!strcmp(name, "log-format")) {
+            const char *given = value_of(argv, &i, name, equals);
+            if (strcmp(given, "text") != 0 && strcmp(given, "json") != 0) {
+                fprintf(stderr, "unknown log format \"%s\": expected text or json\n", given);
+                return 1;
+            }
+            luna_log_set_json(!strcmp(given, "json"));
         } else if (!strcmp(name, "quiet")) {
             o.quiet = true;
         } else if (!strcmp(name, "version")) {

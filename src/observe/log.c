@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/param.h>
 #include <unistd.h>
+#include "log_json.h"
 #include "log_ring.h"
 
 enum {
@@ -86,7 +87,7 @@ static void share(const char *line, size_t len)
         luna_log_dropped(1);
 }
 
-void luna_log_line(luna_state *s, const char *line, size_t len)
+void luna_log_put(luna_state *s, const char *line, size_t len)
 {
     if (s != NULL && s->dry)
         return;
@@ -105,6 +106,18 @@ void luna_log_line(luna_state *s, const char *line, size_t len)
         luna_log_buffer_publish(ring);
 }
 
+void luna_log_line(luna_state *s, const char *line, size_t len)
+{
+    char json[LUNA_LOG_LINE_MAX];
+    if (luna_json_on) {
+        while (len > 0 && line[len - 1] == '\n')
+            len--;
+        len = luna_json_line(json, sizeof json, LUNA_INFO, line, len);
+        line = json;
+    }
+    luna_log_put(s, line, len);
+}
+
 void luna_log(luna_state *s, int level, const char *message, size_t len)
 {
     if (level < LUNA_DEBUG || level > LUNA_FATAL)
@@ -115,11 +128,15 @@ void luna_log(luna_state *s, int level, const char *message, size_t len)
     size_t prefix = prefixes[level].len;
     if (len > 0 && message[len - 1] == '\n')
         len--;
+    if (luna_json_on) {
+        luna_log_put(s, line, luna_json_line(line, sizeof line, level, message, len));
+        return;
+    }
     len = MIN(len, sizeof line - prefix - 1);
     memcpy(line, prefixes[level].text, prefix);
     memcpy(line + prefix, message, len);
     line[prefix + len] = '\n';
-    luna_log_line(s, line, prefix + len + 1);
+    luna_log_put(s, line, prefix + len + 1);
 }
 
 void luna_log_debug(int on)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include "../dns/message.h"
 #include "../server/worker.h"
+#include "log_json.h"
 #include "observe.h"
 #include "text.h"
 
@@ -301,6 +302,59 @@ static char *write_reply_field(char *p, int kind, const outcome *o)
     return write_string(p, luna_rcode_text(o->rcode, buf));
 }
 
+/* The same as an object: the line without its level is the message, the fields stand beside it. */
+static void log_object(luna_state *s, const char *line, size_t len, const luna_query *q,
+                       const outcome *o)
+{
+    enum { FIELDS_MAX = 4096 }; /* the name twice, its octets as \\DDD, and the rest */
+    char out[LUNA_LOG_LINE_MAX], text[1025], buf[16];
+    size_t level_len = sizeof level - 1;
+    const char *end = out + sizeof out;
+    char *p = luna_json_begin(out, end - FIELDS_MAX, LUNA_INFO, line + level_len,
+                              len - level_len - 1, "log", 3);
+#define FIELD(name) p = luna_text_copy(p, ",\"" name "\":", sizeof name + 3)
+#define STRING(value) p = luna_json_string(p, end, value, strlen(value))
+    if (q->client.family) {
+        FIELD("client_ip");
+        luna_addr_text(&q->client, text);
+        STRING(text);
+        FIELD("client_port");
+        p = luna_text_uint(p, q->client.port);
+    }
+    FIELD("qname");
+    luna_name_text(q->name, text);
+    STRING(text);
+    FIELD("qtype");
+    STRING(luna_type_text(q->qtype, buf));
+    FIELD("qclass");
+    STRING(luna_class_text(q->qclass, buf));
+    FIELD("protocol");
+    STRING(q->transport == LUNA_TCP || q->transport == LUNA_TLS ? "tcp" : "udp");
+    FIELD("id");
+    p = luna_text_uint(p, q->id);
+    FIELD("opcode");
+    p = luna_text_uint(p, q->opcode);
+    FIELD("request_size");
+    p = luna_text_uint(p, q->packet_len);
+    FIELD("dnssec_ok");
+    p = q->do_bit ? luna_text_copy(p, "true", 4) : luna_text_copy(p, "false", 5);
+    FIELD("bufsize");
+    p = luna_text_uint(p, q->udp_size);
+    FIELD("rcode");
+    if (o->any)
+        STRING(luna_rcode_text(o->rcode, buf));
+    else
+        p = luna_text_copy(p, "null", 4);
+    FIELD("response_size");
+    p = luna_text_uint(p, o->size);
+    FIELD("duration_seconds");
+    p = luna_text_seconds(p, luna_query_age(q));
+#undef FIELD
+#undef STRING
+    p = luna_text_copy(p, "}\n", 2);
+    luna_log_put(s, out, (size_t)(p - out));
+}
+
 void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int rcode)
 {
     if (s != NULL && s->dry)
@@ -330,5 +384,8 @@ void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int 
             p = write_question_field(p, st->kind, q);
         }
     }
-    luna_log_line(s, line, (size_t)(p - line));
+    if (luna_json_on)
+        log_object(s, line, (size_t)(p - line), q, &o);
+    else
+        luna_log_put(s, line, (size_t)(p - line));
 }

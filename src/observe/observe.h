@@ -44,6 +44,9 @@ int luna_log_start(int fd);
  * second at most; what is left then is dropped and counted. Does nothing without a writer. Any
  * thread but the writer. */
 void luna_log_stop(void);
+/* on: lines are JSON objects, as CoreDNS's -log-format=json writes them. Before there are threads.
+ */
+void luna_log_set_json(int on);
 /* Puts one whole line (level and newline included, at most LUNA_LOG_LINE_MAX) where luna_log puts
  * its lines. Never waits for the reader of the log. */
 void luna_log_line(luna_state *s, const char *line, size_t len);

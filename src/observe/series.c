@@ -22,23 +22,8 @@ static int find_series(const luna_metric_family *f, const char *key, int *at)
     return -1;
 }
 
-/* How many octets at t are one character of UTF-8, 0 when they are none. Prometheus refuses a whole
- * page for one bad octet, so they must not get there. */
-static int utf8_length(const unsigned char *t)
-{
-    int more = t[0] < 0x80 ? 0 : t[0] >= 0xc2 && t[0] < 0xe0 ? 1 : (t[0] & 0xf0) == 0xe0 ? 2 : 3;
-    if (more == 3 && (t[0] < 0xf0 || t[0] > 0xf4))
-        return 0;
-    for (int i = 1; i <= more; i++)
-        if ((t[i] & 0xc0) != 0x80)
-            return 0;
-    if ((t[0] == 0xe0 && t[1] < 0xa0) || (t[0] == 0xed && t[1] > 0x9f) ||
-        (t[0] == 0xf0 && t[1] < 0x90) || (t[0] == 0xf4 && t[1] > 0x8f))
-        return 0;
-    return more + 1;
-}
-
-/* The labels as they are shown. Allocates. */
+/* The labels as they are shown. Prometheus refuses a whole page for one octet that is no UTF-8, so
+ * such must not get there. Allocates. */
 static char *show_labels(const luna_metric_family *f, const char *key)
 {
     size_t room = strlen(key) * 2 + 1;
@@ -53,7 +38,7 @@ static char *show_labels(const luna_metric_family *f, const char *key)
         p = stpcpy(p, f->label[f->by_name[i]]);
         p = stpcpy(p, "=\"");
         while (*key != '\x1f') {
-            int n = utf8_length((const unsigned char *)key);
+            int n = luna_text_utf8(key, strlen(key));
             if (*key == '\\' || *key == '"' || *key == '\n')
                 *p++ = '\\';
             if (n <= 1)

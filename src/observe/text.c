@@ -162,3 +162,20 @@ int luna_text_double(char *out, double v)
     *p = 0;
     return (int)(p - out);
 }
+
+int luna_text_utf8(const char *text, size_t left)
+{
+    const unsigned char *t = (const unsigned char *)text;
+    if (left == 0)
+        return 0;
+    int more = t[0] < 0x80 ? 0 : t[0] >= 0xc2 && t[0] < 0xe0 ? 1 : (t[0] & 0xf0) == 0xe0 ? 2 : 3;
+    if ((more == 3 && (t[0] < 0xf0 || t[0] > 0xf4)) || left <= (size_t)more)
+        return 0;
+    for (int i = 1; i <= more; i++)
+        if ((t[i] & 0xc0) != 0x80)
+            return 0;
+    if ((t[0] == 0xe0 && t[1] < 0xa0) || (t[0] == 0xed && t[1] > 0x9f) ||
+        (t[0] == 0xf0 && t[1] < 0x90) || (t[0] == 0xf4 && t[1] > 0x8f))
+        return 0;
+    return more + 1;
+}

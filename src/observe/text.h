@@ -25,6 +25,10 @@ char *luna_text_addr(char *p, const luna_addr *a);
  * 40. Returns the length. Slow: for scrapes. */
 int luna_text_double(char *out, double v);
 
+/* How many octets at t, of which left are there, are one character of UTF-8; 0 when they are none.
+ */
+int luna_text_utf8(const char *t, size_t left);
+
 static inline char *luna_text_copy(char *p, const char *text, size_t len)
 {
     memcpy(p, text, len);
