@@ -29,6 +29,7 @@ local SCHEMES = { dns = 53, udp = 53, tcp = 53, tls = 853 }
 ---@field tls boolean
 ---@field text string "tls://9.9.9.9:853"
 
+local addr_type, query_type, pointer_type = ffi.typeof "luna_addr", ffi.typeof "luna_query", ffi.typeof "luna_query *"
 local error_buffer = ffi.new "char[512]"
 
 local function parse(text)
@@ -101,12 +102,11 @@ end
 local function ask(own, q, upstream, timeout)
   local state = own.driver.state
   if state.dry ~= 0 then strand.wait(q) end -- warming: nothing leaves, see strand.wait
-  local start = state.now
   local transport = upstream.tls and C.LUNA_TLS or upstream.tcp and C.LUNA_TCP or C.LUNA_UDP
   local code = C.luna_exchange(q, upstream.handle, transport, timeout)
   if code == C.LUNA_WAIT then code = strand.wait(q) end
   if code == 0 and transport == C.LUNA_UDP and bit.band(C.luna_reply_get_flags(q), C.LUNA_TC) ~= 0 then
-    local left = timeout - tonumber(state.now - start)
+    local left = timeout - tonumber(C.luna_exchange_time(q))
     if left <= 0 then return nil, ("%s: the reply was cut, and no time is left to ask over TCP"):format(upstream.text) end
     code = C.luna_exchange(q, upstream.handle, C.LUNA_TCP, left)
     if code == C.LUNA_WAIT then code = strand.wait(q) end
@@ -145,12 +145,13 @@ end
 ---@return string|nil err what was tried and why it failed
 function exchange.exchange(upstream, name, qtype, opts)
   local own = strand.current "dns.exchange"
-  if ffi.istype("luna_addr", upstream) then
+  if type(upstream) ~= "string" then
+    if not ffi.istype(addr_type, upstream) then
+      error(("dns.exchange: upstream: expected a text such as \"192.0.2.1\", found %s"):format(tostring(upstream)), 2)
+    end
     upstream = address.join(boundary.addr_text(upstream), upstream.port ~= 0 and upstream.port or 53)
-  elseif type(upstream) ~= "string" then
-    error(("dns.exchange: upstream: expected a text such as \"192.0.2.1\", found %s"):format(tostring(upstream)), 2)
   end
-  if ffi.istype("luna_query", name) or ffi.istype("luna_query *", name) then
+  if type(name) == "cdata" and (ffi.istype(pointer_type, name) or ffi.istype(query_type, name)) then
     opts = qtype
     local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
     local ok, err = ask(own, name, open(own.driver, upstream, opts), timeout)

@@ -6,7 +6,11 @@ local C = boundary.C
 
 local question = {}
 
+local KNOWN_MAX = 256
+
+local name_type = ffi.typeof "luna_name"
 local type_buffer = ffi.new "char[16]"
+local known, count = {}, 0 -- names read lately, by text
 
 --- Reads them. A text that is no name is data of someone else's and gives nil; a wrong argument raises.
 ---@param name string|ffi.cdata*
@@ -24,10 +28,14 @@ function question.read(name, qtype, what)
     error(("%s: type: expected a text or a number, found %s"):format(what, tostring(qtype)), 3)
   end
   if type(name) == "string" then
-    local wire, err = boundary.name(name)
+    local wire, err = known[name], nil
+    if wire then return wire, number end
+    wire, err = boundary.name(name)
     if not wire then return nil, number, what .. ": " .. err end
+    if count == KNOWN_MAX then known, count = {}, 0 end
+    known[name], count = wire, count + 1
     return wire, number
-  elseif not ffi.istype("luna_name", name) then
+  elseif not ffi.istype(name_type, name) then
     error(("%s: name: expected a text or dns.name(...), found %s"):format(what, tostring(name)), 3)
   end
   return name, number

@@ -18,6 +18,9 @@ local reply = {}
 ---@field priority? integer SRV
 ---@field weight? integer SRV
 ---@field port? integer SRV
+---@field private message ffi.cdata* uint8_t[]: the whole message
+---@field private len integer
+---@field private offset integer
 
 ---@class DnsReply
 ---@field rcode integer dns.NXDOMAIN ...
@@ -55,6 +58,11 @@ local function records(self)
   return n
 end
 
+local function is_address(rr)
+  local len = rr["end"] - rr.rdata
+  return (rr.type == A and len == 4) or (rr.type == AAAA and len == 16)
+end
+
 local function address_of(data, rr)
   local addr = ffi.new "luna_addr"
   addr.family = rr.type == A and 4 or 6
@@ -62,27 +70,41 @@ local function address_of(data, rr)
   return addr
 end
 
----@return DnsRecord
-local function read(self, rr)
+-- What is text of a record is made when it is first read: ldns takes its time.
+local function spell(record)
   text_buffer = text_buffer or ffi.new("char[?]", TEXT_SIZE)
-  local n = C.luna_message_record_text(self.data, self.len, rr.owner, text_buffer, TEXT_SIZE)
+  local n = C.luna_message_record_text(record.message, record.len, record.offset, text_buffer, TEXT_SIZE)
   local text = n >= 0 and ffi.string(text_buffer, n) or ""
   local name, data = text:match "^([^\t]*)\t%d+\t[^\t]*\t[^\t]*\t?(.*)$"
-  local kind = ffi.string(C.luna_type_text(rr.type, number_buffer))
-  local record = { name = name, type = kind, ttl = rr.ttl, data = data }
-  if rr.type == A or rr.type == AAAA then
-    record.address = address_of(self.data, rr)
-  elseif NAMES[kind] then
+  record.name, record.data = name, data
+  if NAMES[record.type] then
     record.target = data
-  elseif kind == "MX" then
+  elseif record.type == "MX" then
     local preference, target = data:match "^(%d+) (%S+)$"
     record.preference, record.target = tonumber(preference), target
-  elseif kind == "SRV" then
+  elseif record.type == "SRV" then
     local priority, weight, port, target = data:match "^(%d+) (%d+) (%d+) (%S+)$"
     record.priority, record.weight, record.port, record.target =
       tonumber(priority), tonumber(weight), tonumber(port), target
   end
-  return record
+end
+
+local SPELT = { name = true, data = true, target = true, preference = true, priority = true, weight = true, port = true }
+
+local Record = {
+  __index = function(record, key)
+    if not SPELT[key] or rawget(record, "name") then return nil end
+    spell(record)
+    return rawget(record, key)
+  end,
+}
+
+---@return DnsRecord
+local function read(self, rr)
+  return setmetatable({
+    type = ffi.string(C.luna_type_text(rr.type, number_buffer)), ttl = rr.ttl,
+    address = is_address(rr) and address_of(self.data, rr) or nil, message = self.data, len = self.len, offset = rr.owner,
+  }, Record)
 end
 
 local function read_all(self)
@@ -122,9 +144,7 @@ function Reply.addresses(self)
     local rr = list[i]
     if rr.section == C.LUNA_ANSWER and rr.type ~= OPT then
       if not ttl or rr.ttl < ttl then ttl = rr.ttl end
-      if (rr.type == A and rr["end"] - rr.rdata == 4) or (rr.type == AAAA and rr["end"] - rr.rdata == 16) then
-        found[#found + 1] = address_of(self.data, rr)
-      end
+      if is_address(rr) then found[#found + 1] = address_of(self.data, rr) end
     end
   end
   return found, #found > 0 and ttl or nil

@@ -28,6 +28,25 @@ describe("dns.resolve", function()
     assert.is_nil(reply.additional[2]) -- no OPT
   end)
 
+  it("reads records as text and as values", function()
+    local s = probe.handler("forward . 10.0.0.1", function() return dns.resolve("all.test.", "ANY") end)
+    s:upstream { default = { answer = {
+      "all.test. 60 IN A 192.0.2.1", "all.test. 60 IN AAAA 2001:db8::1", "all.test. 60 IN CNAME other.test.",
+      "all.test. 60 IN MX 10 mail.test.", "all.test. 60 IN SRV 1 2 53 srv.test.", 'all.test. 60 IN TXT "a b" "c"',
+      "all.test. 60 IN TYPE65280 \\# 2 0102", "a\\032b.test. 60 IN NS ns.test." } } }
+    local r = probe.run(s).answer
+    local data = {}
+    for i, record in ipairs(r) do data[i] = record.type .. " " .. record.data end
+    assert.same({ "A 192.0.2.1", "AAAA 2001:db8::1", "CNAME other.test.", "MX 10 mail.test.", "SRV 1 2 53 srv.test.",
+      'TXT "a b" "c"', "TYPE65280 \\# 2 0102", "NS ns.test." }, data)
+    assert.equal("2001:db8::1", boundary.addr_text(r[2].address))
+    assert.is_nil(r[3].address)
+    assert.same({ "other.test.", "mail.test.", 10, "ns.test." }, { r[3].target, r[4].target, r[4].preference, r[8].target })
+    assert.same({ 1, 2, 53, "srv.test." }, { r[5].priority, r[5].weight, r[5].port, r[5].target })
+    assert.equal("a\\032b.test.", r[8].name)
+    assert.is_nil(r[1].nonsense)
+  end)
+
   it("gives whatever rcode there is", function()
     local s = probe.handler("forward . 10.0.0.1", function() return dns.resolve("gone.test", "A") end)
     s:upstream { default = { rcode = "NXDOMAIN", authority = "test. 60 IN SOA ns.test. h.test. 1 2 3 4 5" } }
