@@ -426,6 +426,8 @@ int luna_query_await(luna_query *q, uint64_t ns);
 void luna_query_wake(luna_query *q, int result);
 /* Takes the first n off state.woken: what was woken since stays. */
 void luna_woken_drop(luna_state *s, uint32_t n);
+/* q does not wait after all: what it was to wait for ends, and wakes nobody. */
+void luna_query_abandon(luna_query *q);
 /* Whatever q waits for, but the reply to another query that plugin cache has under way, ends with
  * LUNA_E_CANCEL. Nothing when q does not wait. */
 void luna_query_cancel(luna_query *q);

@@ -45,20 +45,13 @@ local function parse(text)
   local addr = port and boundary.addr(rest, port)
   if not addr then
     error(("dns.exchange: upstream: expected \"192.0.2.1\", \"[2001:db8::1]:53\", \"tcp://...\" or \"tls://...\", found %q")
-      :format(text), 4)
+      :format(text), 5)
   end
   return addr, scheme, name
 end
 
---- Opens an upstream, or finds it.
----@return DnsUpstream
-local function open(driver, text, opts)
-  local key = text
-  if opts and (opts.tls_name or opts.ca) then
-    key = ("%s\0%s\0%s"):format(text, opts.tls_name or "", opts.ca or "")
-  end
-  local known = driver.upstreams and driver.upstreams[key]
-  if known then return known end
+-- Apart from what finds it: a function that makes closures is not compiled.
+local function open(driver, key, text, opts)
   local addr, scheme, name = parse(text)
   local config = ffi.new "luna_upstream_config"
   local tls_name, ca = opts and opts.tls_name or name, opts and opts.ca
@@ -69,7 +62,7 @@ local function open(driver, text, opts)
     config.tls_name, config.tls_ca = tls_name, ca
   end
   local handle = C.luna_upstream_open(config, error_buffer, 512)
-  if handle == nil then error(("dns.exchange: %s: %s"):format(text, ffi.string(error_buffer)), 3) end
+  if handle == nil then error(("dns.exchange: %s: %s"):format(text, ffi.string(error_buffer)), 4) end
   if not driver.upstreams or driver.upstream_count >= KEPT then
     exchange.close(driver)
     driver.upstreams, driver.upstream_count = {}, 0
@@ -79,10 +72,21 @@ local function open(driver, text, opts)
     end
   end
   local shown = address.join(boundary.addr_text(addr), addr.port)
-  known = { handle = handle, tcp = scheme == "tcp", tls = scheme == "tls",
+  local known = { handle = handle, tcp = scheme == "tcp", tls = scheme == "tls",
     text = scheme == "dns" and shown or scheme .. "://" .. shown }
   driver.upstreams[key], driver.upstream_count = known, driver.upstream_count + 1
   return known
+end
+
+--- Opens an upstream, or finds it.
+---@return DnsUpstream
+local function find(driver, text, opts)
+  local key = text
+  if opts and (opts.tls_name or opts.ca) then
+    key = ("%s\0%s\0%s"):format(text, opts.tls_name or "", opts.ca or "")
+  end
+  local all = driver.upstreams
+  return all and all[key] or open(driver, key, text, opts)
 end
 
 --- Closes what dns.exchange has opened.
@@ -154,14 +158,15 @@ function exchange.exchange(upstream, name, qtype, opts)
   if type(name) == "cdata" and (ffi.istype(pointer_type, name) or ffi.istype(query_type, name)) then
     opts = qtype
     local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
-    local ok, err = ask(own, name, open(own.driver, upstream, opts), timeout)
+    local ok, err = ask(own, name, find(own.driver, upstream, opts), timeout)
     if not ok then return nil, err end
-    return C.luna_reply_rcode(name)
+    local rcode = C.luna_reply_rcode(name) -- no tail call: that is not compiled after a wait
+    return rcode
   end
   local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
   local wire, number, err = question.read(name, qtype, "dns.exchange")
   if not wire then return nil, err end
-  return ask_new(own, open(own.driver, upstream, opts), wire, number, timeout, opts and opts.dnssec and 1 or 2)
+  return ask_new(own, find(own.driver, upstream, opts), wire, number, timeout, opts and opts.dnssec and 1 or 2)
 end
 
 local function nameservers()
@@ -184,7 +189,7 @@ end
 function exchange.system(own, name, qtype, timeout)
   local servers, tried = nameservers(), {}
   for _, server in ipairs(servers) do
-    local found, err = ask_new(own, open(own.driver, server), name, qtype, timeout / #servers, 2)
+    local found, err = ask_new(own, find(own.driver, server), name, qtype, timeout / #servers, 2)
     if found then return found end
     tried[#tried + 1] = err
   end

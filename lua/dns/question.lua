@@ -28,8 +28,9 @@ function question.read(name, qtype, what)
     error(("%s: type: expected a text or a number, found %s"):format(what, tostring(qtype)), 3)
   end
   if type(name) == "string" then
-    local wire, err = known[name], nil
+    local wire = known[name]
     if wire then return wire, number end
+    local err
     wire, err = boundary.name(name)
     if not wire then return nil, number, what .. ": " .. err end
     if count == KNOWN_MAX then known, count = {}, 0 end

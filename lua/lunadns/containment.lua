@@ -16,8 +16,12 @@ local Failure = {}
 Failure.__index = Failure
 Failure.__tostring = function(self) return self.text end
 
+-- What LuaJIT says when a function of C has called what waits.
+local BOUNDARY = "attempt to yield across C%-call boundary"
+local NO_WAIT = "nothing can wait in what a function of C calls (table.sort, string.gsub with a function): wait before or after"
+
 local function named(err)
-  if type(err) == "string" then return err end
+  if type(err) == "string" then return (err:gsub(BOUNDARY, NO_WAIT)) end
   local ok, text = pcall(tostring, err)
   return ok and text or "an error that has no text"
 end

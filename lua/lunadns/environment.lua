@@ -2,6 +2,7 @@
 --- `dns.shared`: a global would be one per worker, and lost with a reload.
 local blocking = require "lunadns.blocking"
 local globals = require "lunadns.globals"
+local runner = require "lunadns.runner"
 local words = require "lunadns.options.words"
 
 local environment = {}
@@ -45,6 +46,7 @@ for _, name in ipairs(LIBRARIES) do
 end
 environment.libraries.debug = { traceback = debug.traceback, getinfo = debug.getinfo }
 blocking.apply(environment.libraries)
+runner.keep_apart(environment.libraries.coroutine)
 
 -- Every name that is known, for suggestions and the check before running.
 environment.names = { _G = true, require = true, print = true, loadstring = true, load = true }

@@ -15,12 +15,14 @@ local pcall, xpcall = pcall, xpcall
 local runner = {}
 
 local _, at = ...
-at = at or { strand = false } -- whose turn it is: one for all drivers of this Lua state
+-- Whose turn it is, for all drivers of this Lua state. apart: that of a coroutine which a plugin made.
+at = at or { strand = false, apart = false }
 
 local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc), 0xff) end
 
 -- What a loop begins with, as long as it is not compiled.
 local LOOP = opcode(loadstring "while true do end", 1)
+local FIRST = 3 -- queries that are interpreted: a function of the core that was never called ends a compilation
 local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail are not compiled in one piece
 
 --- What a runner is at. The functions that wait find their query and their state here.
@@ -29,7 +31,8 @@ local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail a
 ---@field task boolean it runs what runner.start was given
 ---@field hook string|false what that is, for messages
 ---@field again ffi.cdata*|false the query whose chain is to run once more
----@field on ffi.cdata*|false the slot that it waits in
+---@field on ffi.cdata*|false the slot that it waits in; false while it runs, unless a wait raised
+---@field group? LunaGroup what it waited for last (lunadns/strand.lua)
 ---@field depth integer questions of the server's own that it is inside of
 ---@field setup LunaSetup|false it runs a plugin's setup (lunadns/setup.lua)
 ---@field driver LunaRunner
@@ -45,8 +48,51 @@ function runner.wait(q)
   strand.on = q
   q.waited = 1
   yield(q)
+  strand.on = false
   at.strand, serving.runner = strand, strand.number
   return q.wait
+end
+
+--- Ends a wait that did not come about, because it was called where nothing can wait and raised. Who waits looks at `on`
+--- before: to ask LuaJIT each time whether one can wait costs more than the wait.
+---@param strand LunaStrand
+function runner.undo(strand)
+  local q = strand.on
+  strand.on = false
+  if strand.group then strand.group.waiting = false end
+  if not strand.q or q.index ~= strand.q.index then
+    C.luna_query_free(q)
+  else
+    C.luna_query_abandon(q)
+  end
+end
+
+--- Whether a coroutine that the plugin made itself runs.
+---@return boolean
+function runner.apart() return at.apart end
+
+local function back(strand, apart, ...)
+  at.strand, at.apart = strand, apart
+  return ...
+end
+
+--- `coroutine` for plugins. What is resumed by a plugin cannot wait: its yield would come to the plugin, not to us.
+---@param library table coroutine.*, changed in place
+function runner.keep_apart(library)
+  local function resume_apart(co, ...)
+    local strand, apart = at.strand, at.apart
+    at.strand, at.apart = false, true
+    return back(strand, apart, resume(co, ...))
+  end
+  local function checked(ok, ...)
+    if not ok then error((...), 0) end
+    return ...
+  end
+  library.resume = resume_apart
+  function library.wrap(fn)
+    local co = create(fn)
+    return function(...) return checked(resume_apart(co, ...)) end
+  end
 end
 
 --- The runner that runs now, false outside of any.
@@ -158,6 +204,7 @@ local function new(state, chains, contain)
     while true do
       at.strand = own
       local _, err = xpcall(work, trace, own) -- returns by an error only
+      if own.on then runner.undo(own) end
       -- Not a handler's: the runtime itself, out of memory.
       if not own.q and not own.task then error(tostring(err), 0) end
       serving.runner = own.number
@@ -224,14 +271,20 @@ local function new(state, chains, contain)
 
   -- LuaJIT compiles what is first called often enough, a plugin's function as well as the loop in work; which of them is
   -- first hangs on where they lie in memory. The loop has to be, or queries pass from trace to trace with boxed pointers. So
-  -- until it is compiled, each turn's first query is served alone while one round counts as often enough.
+  -- until it is compiled, a query of each turn is served alone while one round counts as often enough.
   local cold, attempts = true, 0
   local function heat()
     attempts = attempts + 1
-    set_parameters "hotloop=1"
-    limit = 1
-    drive(take())
-    set_parameters "hotloop=56"
+    if attempts == 1 then
+      limit = math.min(FIRST, state.batch_len)
+      drive_rest()
+    end
+    if cursor < state.batch_len then
+      set_parameters "hotloop=1"
+      limit = cursor + 1
+      drive(take())
+      set_parameters "hotloop=56"
+    end
     cold = opcode(work, loop_at) == LOOP and attempts < ATTEMPTS
   end
 

@@ -5,8 +5,7 @@ local ffi = require "ffi"
 local runner = require "lunadns.runner"
 
 local C = boundary.C
-local running, wait = runner.running, runner.wait
-local co_running, yieldable = coroutine.running, coroutine.isyieldable
+local running, wait, undo = runner.running, runner.wait, runner.undo
 local xpcall = xpcall
 
 local strand = {}
@@ -16,25 +15,23 @@ local NS = 2
 
 strand.NO_SLOT = "all query slots of this worker are in use"
 
+local function refuse(what, level)
+  if runner.apart() then
+    error(("%s cannot wait inside a coroutine that the plugin made itself: use dns.all or dns.spawn for what runs "
+      .. "side by side"):format(what), level)
+  end
+  error(("%s waits, and nothing can wait while a file is being loaded: call it in setup, in a handler or in a timer")
+    :format(what), level)
+end
+
 --- The strand that calls a function that waits. Raises where nothing can wait.
 ---@param what string the function's name, for the message
 ---@param level? integer of the plugin's call, as for error(); 3 unless given
 ---@return LunaStrand
 function strand.current(what, level)
-  level = level or 3
   local own = running()
-  if not own then
-    error(("%s waits, and nothing can wait while a file is being loaded: call it in setup, in a handler or in a timer")
-      :format(what), level)
-  end
-  if own.co ~= co_running() then
-    error(("%s cannot wait inside a coroutine that the plugin made itself: use dns.all or dns.spawn for what runs "
-      .. "side by side"):format(what), level)
-  end
-  if not yieldable() then
-    error(("%s cannot wait here: it is called by a function of C (require, table.sort, string.gsub with a function); "
-      .. "call it before or after"):format(what), level)
-  end
+  if not own then refuse(what, (level or 3) + 1) end
+  if own.on then undo(own) end
   if own.setup then own.setup.begin(own) end
   return own
 end
@@ -129,9 +126,9 @@ end
 function strand.join(own, group, timeout)
   if group.left == 0 then return 0 end
   C.luna_query_await(own.q, timeout)
-  group.waiting = true
+  group.waiting, own.group = true, group
   local code = wait(own.q)
-  group.waiting = false
+  group.waiting, own.group = false, nil
   if code < 0 then
     for _, job in ipairs(group.jobs) do
       if not job.done then

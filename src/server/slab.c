@@ -131,6 +131,11 @@ static void end_waits(luna_slot *slot)
         luna_timer_clear(&q->worker->wheel, &slot->timer);
 }
 
+void luna_query_abandon(luna_query *q)
+{
+    end_waits(luna_slot_of(q));
+}
+
 void luna_query_again(luna_query *q)
 {
     end_waits(luna_slot_of(q));
