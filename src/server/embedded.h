@@ -8,8 +8,9 @@ typedef struct luna_file {
     const char *path;
     size_t len;
     const char *text;
+    struct luna_code *code; /* modules.c: NULL until a Lua state has compiled it */
 } luna_file;
 
-extern const luna_file luna_files[]; /* ends with a NULL path */
+extern luna_file luna_files[]; /* ends with a NULL path */
 
 #endif

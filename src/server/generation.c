@@ -5,6 +5,7 @@
 #include <string.h>
 #include "../http/http.h"
 #include "../observe/observe.h"
+#include "pace.h"
 
 enum { LUA_MEMORY = 64 << 20 };
 
@@ -96,7 +97,8 @@ static int load_seat(luna_generation *g, luna_seat *seat, const luna_source *sou
     if (lua_isnil(L, -2))
         return fail(L, -1, err, err_len);
     lua_pop(L, 1);
-    lua_gc(L, LUA_GCCOLLECT, 0);
+    luna_pace_collect(L);
+    luna_pace_lua_end(L);
     return 0;
 }
 
@@ -135,8 +137,9 @@ luna_generation *luna_generation_load(const luna_source *source, char *err, size
         failed = load_seat(g, &g->seats[i], source, err, err_len);
     if (!failed) {
         lua_pop(g->control, 1);
-        lua_gc(g->control, LUA_GCCOLLECT, 0);
+        luna_pace_collect(g->control);
         luna_generation_watch(g, source, g->watched);
+        luna_pace_lua_end(g->control);
         g->open_seats = n;
         return g;
     }

@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <urcu-qsbr.h>
 #include "../observe/observe.h"
+#include "pace.h"
 #include "turn.h"
 #include "warm.h"
 #include "watchdog.h"
@@ -98,7 +99,9 @@ static void sweep(uv_timer_t *t)
             i++;
             continue;
         }
+        luna_pace_begin();
         luna_generation_free(g);
+        luna_pace_end();
         process.old[i] = process.old[--process.nold];
     }
     if (!process.nold)
@@ -119,10 +122,13 @@ static bool reload(char *err)
                  "a worker does not come back to its loop: nothing can be changed until it does");
         return false;
     }
+    luna_pace_begin();
     luna_generation *g = luna_generation_load(&process.options->source, err, ERR_LEN);
+    if (g)
+        luna_generation_warm(g, luna_questions_recent());
+    luna_pace_end();
     if (!g)
         return false;
-    luna_generation_warm(g, luna_questions_recent());
     luna_generation *before = process.current;
     process.current = g;
     luna_log_debug(g->debug);

@@ -3,58 +3,20 @@
 #include <lualib.h>
 #include <stdio.h>
 #include <string.h>
-#include "embedded.h"
 #include "generation.h"
-
-const char *luna_embedded(const char *path, size_t *len)
-{
-    for (const luna_file *f = luna_files; f->path; f++) {
-        if (!strcmp(f->path, path)) {
-            *len = f->len;
-            return f->text;
-        }
-    }
-    return NULL;
-}
-
-const char *luna_embedded_name(unsigned i)
-{
-    return luna_files[i].path;
-}
+#include "modules.h"
+#include "pace.h"
 
 uint64_t luna_abi(void)
 {
     return (uint64_t)sizeof(luna_query) << 32 | sizeof(luna_state);
 }
 
-/* package.loaders entry: lua/a/b.lua or lua/a/b/init.lua for "a.b". */
-static int search(lua_State *L)
-{
-    const char *name = luaL_checkstring(L, 1);
-    static const char *const forms[] = {"lua/%s.lua", "lua/%s/init.lua"};
-    char path[256], base[200];
-    snprintf(base, sizeof base, "%s", name);
-    for (char *p = base; *p; p++)
-        if (*p == '.')
-            *p = '/';
-    for (unsigned i = 0; i < 2; i++) {
-        size_t len;
-        snprintf(path + 1, sizeof path - 1, forms[i], base);
-        const char *text = luna_embedded(path + 1, &len);
-        if (!text)
-            continue;
-        path[0] = '@';
-        if (luaL_loadbuffer(L, text, len, path))
-            return lua_error(L);
-        return 1;
-    }
-    lua_pushfstring(L, "\n\tno embedded module '%s'", name);
-    return 1;
-}
-
 static int prepare(lua_State *L)
 {
     luaL_openlibs(L);
+    luna_pace_lua(L);
+    luna_pace();
     lua_getglobal(L, "package");
     lua_getfield(L, -1, "loaders");
     /* Before the file system: a file of the user's named like one of ours must not replace it. */
@@ -62,7 +24,7 @@ static int prepare(lua_State *L)
         lua_rawgeti(L, -1, i);
         lua_rawseti(L, -2, i + 1);
     }
-    lua_pushcfunction(L, search);
+    lua_pushcfunction(L, luna_modules_search);
     lua_rawseti(L, -2, 2);
     lua_getfield(L, -2, "loaded");
     size_t len;
@@ -85,6 +47,7 @@ lua_State *luna_lua_new(char *err, size_t err_len)
         snprintf(err, err_len, "no memory for a Lua state");
         return NULL;
     }
+    luna_pace();
     if (lua_cpcall(L, (lua_CFunction)prepare, NULL)) {
         snprintf(err, err_len, "%s", lua_tostring(L, -1));
         luna_lua_close(L);
@@ -96,5 +59,6 @@ lua_State *luna_lua_new(char *err, size_t err_len)
 void luna_lua_close(lua_State *L)
 {
     luna_memory_release(L);
+    luna_pace_empty(L);
     lua_close(L);
 }

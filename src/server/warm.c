@@ -7,9 +7,10 @@
 #include <urcu-qsbr.h>
 #include "../observe/observe.h"
 #include "turn.h"
+#include "pace.h"
 #include "warm.h"
 
-enum { ROUNDS = 24, AT_ONCE = LUNA_BATCH - 1 };
+enum { ROUNDS = 96, AT_ONCE = 16 }; /* a round is short, for luna_pace */
 
 struct luna_questions {
     unsigned n;
@@ -103,6 +104,7 @@ static void warm_seat(luna_generation *g, unsigned index, const luna_questions *
             submit(g, w, all, next++ % all->n);
         if (enter(seat))
             break;
+        luna_pace();
     }
     /* A handler that waits for a timer is left behind: its slot ends here. */
     for (unsigned i = 0; i < w->slab->fresh; i++)
