@@ -11,6 +11,9 @@ import socket
 import tempfile
 import time
 
+# Debian keeps servers where only root looks for commands.
+os.environ["PATH"] = os.environ.get("PATH", os.defpath) + ":/usr/sbin:/sbin"
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BINARY = os.path.abspath(os.environ.get("LUNADNS", os.path.join(ROOT, "build", "lunadns")))
 SCALE = float(os.environ.get("LUNADNS_TIME_SCALE", "1"))

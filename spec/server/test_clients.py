@@ -171,8 +171,9 @@ class Connections(Clients):
 
     def test_no_limit(self):
         s = self.local("maxtcpconnections -1\nread 1m\nidle 1m", preexec=harness.descriptors(200))
-        mine = [self.connect(s, HERE) for _ in range(80)]
-        self.assertEqual(sum(self.served(c) for c in mine), 80)
+        # More than half of both workers' share, and not so many that one of them may run out of descriptors.
+        mine = [self.connect(s, HERE) for _ in range(60)]
+        self.assertEqual(sum(self.served(c) for c in mine), 60)
 
     def test_a_reload_changes_it(self):
         s = self.local("maxtcpconnections 1\nidle 5m")

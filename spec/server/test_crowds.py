@@ -146,7 +146,7 @@ class FullSlab(Transport):
         dead = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         dead.bind(("127.0.0.1", 0))
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        text = LOCAL + f"up:{{port}} {{\n forward . 127.0.0.1:{dead.getsockname()[1]} {{\n max_fails 0\n" \
+        text = LOCAL + f"up:{{port}} {{\n prometheus 127.0.0.1:{{http}}\n forward . 127.0.0.1:{dead.getsockname()[1]} {{\n max_fails 0\n" \
             f" max_connect_attempts 1\n {options}\n }}\n}}\n"
         return self.local(text, env={"GOMAXPROCS": "1"})
 
@@ -173,6 +173,7 @@ class FullSlab(Transport):
             self.assertEqual(len(ids), 100)
             wait_until(lambda: s.ask_raw(pack_query("a.test"), timeout=0.3 / SCALE), 10, "a local name")
         self.answers(s)
+        s.wait_metric("coredns_dns_responses_total", {"rcode": "SERVFAIL", "zone": "up."}, self.SLOTS - 200, 30 * SCALE)
         settled = s.rss()  # replies have taken their buffers, which waiting queries do not hold
         self.assertLessEqual(s.metric("lunadns_shed_total"), 700)
         with s.udp() as c:

@@ -110,7 +110,7 @@ static int read_head(int fd, uint64_t deadline)
 }
 
 /* One GET. Returns 0 or an errno; *step tells which call it is from. */
-static int ask_endpoint(const luna_endpoint *e, const char **step)
+static int ask(const luna_endpoint *e, const char **step)
 {
     static const char request[] =
         "GET /health HTTP/1.1\r\nHost: localhost\r\nUser-Agent: lunadns\r\n\r\n";
@@ -185,7 +185,7 @@ static void *run(void *arg)
         for (int i = 0; i < n; i++) {
             const char *step = "";
             uint64_t begin = now();
-            int error = ask_endpoint(&list[i], &step);
+            int error = ask(&list[i], &step);
             uint64_t took = now() - begin;
             if (error == ECANCELED)
                 return NULL;
