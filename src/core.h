@@ -914,11 +914,12 @@ void luna_ready_open(int gate);
 void luna_ready_shut(int gate);
 /* While a generation is made its states have no worker that runs. luna_setup_begin gives s one of
  * its own, the first time, and sets its clock: called before setup waits. Returns 0 or
- * LUNA_E_SPACE. luna_setup_pump runs that worker's loop until something is woken; it must be waited
- * for. luna_setup_end takes the worker away: what is still under way ends. Allocate; main thread.
+ * LUNA_E_SPACE. luna_setup_pump runs that worker's loop until something is woken (it must be waited
+ * for) and returns 0, or LUNA_E_CANCEL once the process has been told to end. luna_setup_end takes
+ * the worker away: what is still under way ends. Allocate; main thread.
  */
 int luna_setup_begin(luna_state *s);
-void luna_setup_pump(luna_state *s);
+int luna_setup_pump(luna_state *s);
 void luna_setup_end(luna_state *s);
 /* SHA-512 of text as 128 hex digits; out holds 129. */
 void luna_sha512(const char *text, size_t len, char *out);

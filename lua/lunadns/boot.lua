@@ -59,7 +59,7 @@ end
 ---@field conf string path of the Corefile, or what stands for it ("stdin")
 ---@field text? string its text when it is no file
 ---@field port integer default port
----@field pump? fun() specs: waits in place of luna_setup_pump
+---@field pump? fun(): boolean? specs: waits in place of luna_setup_pump
 ---@field scripted? table specs: what dns.http and sockets get in place of a network (dns/test/scripted.lua)
 ---@field directory? string where plugins are looked for; without it the directory of conf
 ---@field last? fun(text: string): function specs: what stands behind the last plugin of a block

@@ -21,12 +21,12 @@ local NS = 2
 ---@field finish fun() takes worker and slots away
 
 ---@param driver LunaRunner
----@param pump? fun() waits until something is woken: specs have their own
+---@param pump? fun(): boolean? waits until something is woken, true when nothing is to wait any more: specs have their own
 ---@return LunaSetup
 function setup.new(driver, pump)
   local state = driver.state
   local self = { starters = {} }
-  pump = pump or function() C.luna_setup_pump(state) end
+  pump = pump or function() return C.luna_setup_pump(state) < 0 end
 
   function self.begin(strand)
     if C.luna_setup_begin(state) < 0 then error("no memory or descriptors to wait with", 0) end
@@ -55,7 +55,7 @@ function setup.new(driver, pump)
     call, done = fn, false
     driver.start(task, false, "setup", { a, b, c }, 0, self)
     while not done do
-      pump()
+      if pump() then return false, "the process was told to end while this waited" end
       driver.entry()
     end
     return ok, result

@@ -3,6 +3,7 @@ real server."""
 
 import os
 import re
+import signal
 import threading
 import time
 import unittest
@@ -213,6 +214,32 @@ class Generations(Waiting):
         # Each worker may come to use all eight sockets of an upstream.
         self.assertLessEqual(s.fds(), fds + 8 * len(os.sched_getaffinity(0)))
         self.assertLess(s.rss() - rss, 6 << 20)
+
+
+class TheEnd(Waiting):
+    """A signal ends the process, whatever a setup waits for."""
+
+    SLOW = "server:log('info', 'it waits') dns.sleep(600)"
+
+    def test_at_a_start(self):
+        for number in (signal.SIGTERM, signal.SIGINT):
+            s = self.probe("return text(q, 'never')", setup=self.SLOW, ready=None)
+            s.wait_log("it waits")
+            s.signal(number)
+            self.assertEqual(s.wait(10), 0)
+            self.assertIn("[INFO] Told to end before it served: ", s.out)
+            self.assertIn("the process was told to end while this waited", s.out)
+            self.assertEqual(s.err, "")
+
+    def test_at_a_reload(self):
+        s = self.probe("return text(q, 'old')")
+        s.write("probe.lua", PLUGIN % (self.SLOW, "return 0"))
+        s.signal(signal.SIGUSR1)
+        s.wait_log("it waits")
+        self.assertEqual(self.ask(s), "old")
+        s.stop(timeout=10)
+        self.assertIn("Restart failed: ", s.out)
+        self.assertIn("SIGTERM: Shutting down", s.out)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,10 @@ static inline void luna_generation_leave(luna_generation *g, luna_worker *w)
 /* From the worker's thread: queries that come from now on are this generation's. */
 void luna_generation_take_over(luna_generation *g, luna_worker *w);
 
+/* Whether a setup that waited was given up because the process has been told to end. Main thread.
+ */
+bool luna_setup_broken_off(void);
+
 /* A Lua state with the embedded modules and the boundary. NULL with a text in err. Ended by
  * luna_lua_close. */
 lua_State *luna_lua_new(char *err, size_t err_len);

@@ -315,6 +315,12 @@ static int start(void)
         return 1;
     }
     process.current = luna_generation_load(&process.options->source, err, sizeof err);
+    if (!process.current && luna_setup_broken_off()) {
+        say(LUNA_INFO, "Told to end before it served: %s", err);
+        luna_log_stop();
+        process.stopping = true;
+        return 1;
+    }
     if (!process.current) {
         luna_log_stop();
         fprintf(stderr, "%s\n", err);
@@ -367,7 +373,7 @@ int luna_process_run(const luna_options *options)
     rcu_register_thread();
     rcu_thread_offline();
     if (start())
-        return 1;
+        return process.stopping ? 0 : 1;
     schedule_poll(process.current);
     uv_timer_init(&process.loop, &process.watchdog);
     uv_timer_start(&process.watchdog, watch, 1000, 1000);
