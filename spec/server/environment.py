@@ -68,10 +68,13 @@ def free_port():
     """A port for UDP and TCP that nobody has. SO_REUSEPORT would let two suites share one without a word, so a lock
     file says whose it is until this process ends; the range is outside the kernel's for clients."""
     directory = os.path.join(tempfile.gettempdir(), "lunadns-test-ports")
-    os.makedirs(directory, exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(directory)
+        os.chmod(directory, 0o777)  # other users' suites as well
     for _ in range(2000):
         port = random.SystemRandom().randrange(10000, 32000)
-        lock = open(os.path.join(directory, str(port)), "a")
+        path = os.path.join(directory, str(port))
+        lock = open(path, encoding="ascii") if os.path.exists(path) else open(path, "a", encoding="ascii")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

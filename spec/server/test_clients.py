@@ -203,9 +203,9 @@ class Connections(Clients):
 class UnderWay(Clients):
     """All queries of a client that wait for an upstream; GOMAXPROCS=1 puts its connections into one worker."""
 
-    def forwarding(self):
+    def forwarding(self, read="2s"):
         hoard = self.keep(Hoard())
-        text = LOCAL.replace("TIMEOUTS", "timeouts {\n read 2s\n }") + \
+        text = LOCAL.replace("TIMEOUTS", f"timeouts {{\n read {read}\n }}") + \
             f"up:{{port}} {{\n forward . {hoard.to} {{\n read_timeout 60s\n max_fails 0\n }}\n}}\n"
         return self.server(text, env={"GOMAXPROCS": "1"}), hoard
 
@@ -231,9 +231,9 @@ class UnderWay(Clients):
         for c in mine:
             self.assertTrue(self.served(c))
 
-    def full(self):
+    def full(self, **options):
         """A server and its upstream with as many queries of HERE under way as it may have, on so many connections."""
-        s, hoard = self.forwarding()
+        s, hoard = self.forwarding(**options)
         full = [self.connect(s, HERE) for _ in range(PER_CLIENT // 512)]
         for k, c in enumerate(full):
             c.send(*(pack_query(f"n{k}-{i}.up", qid=i) for i in range(512)))
@@ -242,7 +242,7 @@ class UnderWay(Clients):
 
     def test_connections_that_wait_for_nothing(self):
         """Those that have no query after all let the next one go."""
-        s, hoard, _ = self.full()
+        s, hoard, _ = self.full(read="1m")
         waiting = [self.connect(s, HERE) for _ in range(60)]
         before = s.metric("lunadns_tcp_held_total")
         for i, c in enumerate(waiting):

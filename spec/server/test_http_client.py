@@ -166,7 +166,9 @@ class Requests(Waiting):
         self.assertLess(time.monotonic() - began, 2 * SCALE)
         self.assertEqual(head, f"GET {w.url}/head: timed out after 0.3 s without a response, address 127.0.0.1")
         self.assertEqual(body, f"GET {w.url}/body: timed out after 0.3 s with 10 octets of the body read")
-        self.assertEqual(hand, f"GET {tls}: timed out after 0.3 s before the TLS handshake was done, address 127.0.0.1")
+        # curl 8.14 tells the address only when it has done the handshake.
+        self.assertEqual(hand.removesuffix(", address 127.0.0.1"),
+                         f"GET {tls}: timed out after 0.3 s before the TLS handshake was done")
 
     def test_bodies_have_a_bound(self):
         def answer(h):
@@ -224,7 +226,7 @@ class Requests(Waiting):
           return text(q, table.concat(all, "|"))
         """)
         cut, rubbish, reset, headers = self.ask(s).split("|")
-        self.assertIn("/cut: transfer closed with 990 bytes remaining to read", cut)
+        self.assertRegex(cut, "/cut: .* with 990 bytes (remaining to read|missing)$")  # curl's words, 7.88 and 8.14
         self.assertIn("/rubbish: ", rubbish)
         self.assertIn("/reset: ", reset)
         self.assertIn("/headers: the response has more than 65536 octets of headers", headers)
@@ -346,7 +348,7 @@ class Tls(Waiting):
         unknown, ok, anyone, named, other = self.ask(s).split("|")
         self.assertEqual((ok, anyone, named), ("secret",) * 3)
         self.assertIn("SSL certificate problem: self", unknown)
-        self.assertIn("no alternative certificate subject name matches target host name 'other.test'", other)
+        self.assertRegex(other, "no alternative certificate subject name matches target host ?name 'other.test'")
 
     def test_client_certificate(self):
         w = self.web(lambda h: h.reply(b"welcome"), tls=self.secure(client=True))

@@ -48,8 +48,9 @@ describe("horizon", function()
     assert.equal("192.0.2.1", address { client = "198.51.100.1", subnet = "10.1.2.0/24" })
   end)
   it("tells for which clients the answer is meant", function()
-    local text = tostring(s:query("www.example.org. A", { client = RESOLVER, subnet = "10.1.2.0/24" }))
-    assert.matches("10%.1%.2%.0/24 scope /24", text)
+    local reply = s:query("www.example.org. A", { client = RESOLVER, subnet = "10.1.2.0/24" })
+    assert.equal("10.1.2.0/24", reply.edns.subnet)
+    assert.equal(24, reply.edns.options[8]:byte(4)) -- the scope, RFC 7871 section 6
     -- /0: the client does not want to be known.
     assert.equal("192.0.2.1", address { client = RESOLVER, subnet = "0.0.0.0/0" })
   end)

@@ -7,6 +7,8 @@ ffi.cdef [[
 int unshare(int flags);
 int setns(int fd, int kind);
 int open(const char *path, int flags, ...);
+unsigned geteuid(void);
+unsigned getegid(void);
 ]]
 
 local C = ffi.C
@@ -37,6 +39,13 @@ local function request(kind, flags, body)
   return ok
 end
 
+local function write(path, text)
+  local f = io.open(path, "w")
+  if not f then return false end
+  f:write(text)
+  return f:close()
+end
+
 local LO = 1
 
 -- Brings the loopback interface up and makes every address one of its own.
@@ -50,17 +59,21 @@ local function furnish()
     if not ok and family == 2 then return false end -- a kernel without IPv6 is fine
   end
   -- Replies leave from the address that was asked.
-  local f = io.open("/proc/sys/net/ipv6/ip_nonlocal_bind", "w")
-  if f then
-    f:write "1"
-    f:close()
-  end
+  write("/proc/sys/net/ipv6/ip_nonlocal_bind", "1")
   return true
 end
 
 local function current()
   local fd = C.open("/proc/self/ns/net", RDONLY_CLOEXEC)
   return fd >= 0 and fd or nil
+end
+
+-- A user without rights has all of them in a namespace of users, until a program is started: who is root there keeps them.
+local function own_users()
+  local user, group = C.geteuid(), C.getegid()
+  if C.unshare(NEWUSER + NEWNET) ~= 0 then return false end
+  return write("/proc/self/setgroups", "deny") and write("/proc/self/uid_map", ("0 %d 1"):format(user))
+    and write("/proc/self/gid_map", ("0 %d 1"):format(group))
 end
 
 local outside
@@ -70,7 +83,7 @@ local outside
 function namespace.new()
   outside = outside or current()
   if not outside then return nil end
-  if C.unshare(NEWNET) ~= 0 and C.unshare(NEWUSER + NEWNET) ~= 0 then return nil end
+  if C.unshare(NEWNET) ~= 0 and not own_users() then return nil end
   local fd = furnish() and current() or nil
   C.setns(outside, NEWNET)
   return fd and setmetatable({ fd = fd }, Namespace) or nil

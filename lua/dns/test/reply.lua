@@ -107,7 +107,7 @@ function reply.read(data, len)
       section = SECTIONS[title]
     elseif line:find "^;" then
       if line:find "EDNS" then self.opt = line end
-    elseif section then
+    elseif section and line:find "\t" then -- what ldns says of EDNS options has none
       table.insert(self[section], (line:gsub("%s+", " "):gsub(" $", "")))
     end
   end
@@ -123,6 +123,7 @@ function Reply:__tostring()
   end
   local out = { ("%s, flags: %s, %d octets%s"):format(self.rcode, table.concat(flags, " "), self.size,
     self.plugin ~= "" and ", by " .. self.plugin or "") }
+  if self.edns and self.edns.subnet then out[#out + 1] = "client subnet: " .. self.edns.subnet end
   if self.ede then out[#out + 1] = ("extended error %d: %s"):format(self.ede.code, self.ede.text) end
   for _, section in ipairs { "answer", "authority", "additional" } do
     for _, record in ipairs(self[section]) do out[#out + 1] = ("%-11s %s"):format(section .. ":", record) end
