@@ -9,34 +9,12 @@ from account import Account
 from control_plane import ControlPlane
 from engine import GATEWAY, Container, Engine
 from harness import ROOT, ScriptedUpstream
-from pod import Volume, flags
+from pod import Volume, files, flags
+from stock import STOCK
 
 EXAMPLES = os.path.join(ROOT, "examples", "kubernetes")
 WHOAMI = ".:53 {\n    whoami\n}\n"
-KUBEADM = """.:53 {
-    errors
-    health {
-       lameduck 5s
-    }
-    ready
-    kubernetes cluster.local in-addr.arpa ip6.arpa {
-       pods insecure
-       fallthrough in-addr.arpa ip6.arpa
-       ttl 30
-    }
-    prometheus :9153
-    forward . /etc/resolv.conf {
-       max_concurrent 1000
-    }
-    cache 30 {
-       disable success cluster.local
-       disable denial cluster.local
-    }
-    loop
-    reload
-    loadbalance
-}
-"""
+KUBEADM = STOCK["kubeadm"][0]["data"]["Corefile"]
 
 
 def outside(query):
@@ -74,11 +52,23 @@ class Bed:
     def _get(self, kind):
         return json.loads(self.cluster.kubectl("get", kind, "coredns", "-n", "kube-system", "-o", "json"))
 
-    def pod(self, config=None, volume=None, within=None, more=(), gain=False):
-        """Starts a container of the Deployment. config: the ConfigMap's keys, or a volume that has them. within: another
-        container, whose network it shares; more: flags; gain: without no-new-privileges (Docker, unlike a cluster's
-        runtimes, gives a user who is not root his capabilities by the file's alone)."""
-        options, args = flags(self.deployment, volume or Volume(config), self.account, {
+    def swap(self, objects):
+        """Installs a ConfigMap and a Deployment as they are, in the place of those there, and changes the image of the
+        Deployment by kubectl. Returns the Deployment before and after it, and the ConfigMap's data, from the API server."""
+        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        self.cluster.kubectl("delete", "deployment,configmap", "coredns", "-n", "kube-system", "--ignore-not-found")
+        self.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=text)
+        self.cluster.kubectl("apply", "-f", "-", stdin=text)
+        before = self._get("deployment")
+        self.cluster.kubectl("set", "image", "deployment/coredns", f"coredns={self.image}", "-n", "kube-system")
+        return before, self._get("deployment"), self._get("configmap")["data"]
+
+    def pod(self, config=None, volume=None, deployment=None, within=None, more=(), gain=False):
+        """Starts a container of the Deployment, the examples' unless given. config: the ConfigMap's keys, or a volume that
+        has them. within: another container, whose network it shares; more: flags; gain: without no-new-privileges
+        (Docker, unlike a cluster's runtimes, gives a user who is not root his capabilities by the file's alone)."""
+        deployment = deployment or self.deployment
+        options, args = flags(deployment, volume or Volume(files(deployment, config)), self.account, {
             "KUBERNETES_SERVICE_HOST": GATEWAY, "KUBERNETES_SERVICE_PORT": str(self.cluster.port)}, GATEWAY)
         if within:
             at = options.index("--dns")

@@ -10,8 +10,10 @@ import time
 from bed import KUBEADM, WHOAMI
 from engine import MB
 from harness import SCALE, Load, UDPClient, wait_until
+from pod import probe
 from runtime import Bundle
 from steady import Flood, Service
+from stock import STOCK
 
 WEB = ("web.ns-a.svc.cluster.local", ["10.96.1.1"])
 LIMIT_MB = 30
@@ -59,7 +61,8 @@ def capability(bed):
 
 def as_in_a_cluster(bed):
     """port 53 as a cluster's runtime starts it: runc, no_new_privs, the capability permitted, 1024 the first open port"""
-    with Bundle(bed.root_file(), WHOAMI) as bundle:
+    container, = bed.deployment["spec"]["template"]["spec"]["containers"]
+    with Bundle(bed.root_file(), WHOAMI, container) as bundle:
         wait_until(lambda: bundle.ask("a.test."), 10, f"an answer\n{bundle.log()}")
         status = bundle.status()
         assert re.search(r"^NoNewPrivs:\s1$", status, re.M) and re.search(r"^CapEff:\s0{13}400$", status, re.M), status
@@ -118,14 +121,32 @@ def pod_of_the_deployment(bed):
     print(f"    resident {pod.resident():.1f} MB with the fixture's cluster")
 
 
-def kubeadm(bed):
-    """kubeadm's Corefile, unchanged, becomes ready"""
-    pod = bed.pod({"Corefile": KUBEADM})
-    pod.wait_ready()
-    assert pod.query(WEB[0]).values() == WEB[1]
-    odd = [line for line in pod.log().splitlines() if re.match(r"\[(WARNING|ERROR)", line) and "ns-a/ext-ip" not in line]
-    assert not odd, odd  # ns-a/ext-ip is wrong in the fixture
-    bed.end(pod)
+def stock(bed):
+    """each Deployment that CoreDNS is installed with, only its image changed: ready, alive, answering, quiet, ended in time"""
+    pods = []
+    for name, objects in STOCK.items():
+        before, after, config = bed.swap(objects)
+        container, = before["spec"]["template"]["spec"]["containers"]
+        assert container["image"] != bed.image, before
+        container["image"] = bed.image
+        assert before["spec"] == after["spec"], f"{name}: more than the image has changed"
+        began = time.monotonic()
+        pod = bed.pod(config, deployment=after)
+        pod.wait_ready(30, probe(after, "readinessProbe"))
+        took = time.monotonic() - began
+        path, port = probe(after, "livenessProbe")
+        assert pod.http(path, port).status == 200, name
+        assert pod.query(WEB[0]).values() == WEB[1] and pod.query("ext.example.").values() == ["192.0.2.80"], pod.log()
+        assert pod.metric("coredns_dns_requests_total") >= 2
+        odd = [line for line in pod.log().splitlines()
+               if re.match(r"\[(WARNING|ERROR)", line) and "ns-a/ext-ip" not in line]  # which is wrong in the fixture
+        assert not odd, (name, odd)
+        print(f"    {name}: ready after {took:.1f} s, CPU limit {container['resources']['limits'].get('cpu', 'none')}")
+        pods.append(pod)
+    bed.engine.docker("stop", *(pod.id for pod in pods))  # SIGTERM, and SIGKILL after the grace period
+    for pod in pods:
+        assert pod.inspect()["State"]["ExitCode"] == 0, pod.log()
+        bed.end(pod)
 
 
 def edit(bed):
@@ -216,5 +237,5 @@ def nothing_written(bed):
     assert bed.base.running
 
 
-ALL = (manifests, image, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, kubeadm, edit, rolling, api_restart,
+ALL = (manifests, image, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, stock, edit, rolling, api_restart,
        flood, nothing_written)

@@ -83,18 +83,22 @@ class Container:
     def http(self, path, port):
         return http(port, path, self.address)
 
-    def ready(self):
+    def ready(self, probe=("/ready", 8181)):
+        """probe: path and port."""
         try:
-            return self.http("/ready", 8181).status == 200
+            return self.http(*probe).status == 200
         except OSError:
             return False
 
-    def wait_ready(self, timeout=20):
+    def wait_ready(self, timeout=20, probe=("/ready", 8181)):
         def looks_ready():
             if not self.running:
-                raise AssertionError(f"the container ended\n{self.log()}")
-            return self.ready()
-        wait_until(looks_ready, timeout, f"/ready of the container\n{self.log()}")
+                raise AssertionError("the container ended")
+            return self.ready(probe)
+        try:
+            wait_until(looks_ready, timeout, "/ready of the container")
+        except AssertionError as e:
+            raise AssertionError(f"{e}\n{self.log()}") from None
 
     def metric(self, name, **labels):
         samples = parse_metrics(self.http("/metrics", 9153).body)

@@ -15,9 +15,10 @@ from harness import Process
 
 
 class Bundle:
-    """Runs /coredns with a Corefile in a network of its own, where ports below 1024 need the capability."""
+    """Runs /coredns as a container of a Deployment asks, with a Corefile, in a network of its own, where ports below 1024
+    need the capability."""
 
-    def __init__(self, root_file, corefile):
+    def __init__(self, root_file, corefile, container):
         self.dir = tempfile.mkdtemp(prefix="lunadns-bundle-")
         root = os.path.join(self.dir, "root")
         os.mkdir(root)
@@ -31,19 +32,21 @@ class Bundle:
         self.inside = ["nsenter", f"--net=/proc/{self.network.pid}/ns/net", "--"]
         subprocess.run([*self.inside, "ip", "link", "set", "lo", "up"], check=True)
         subprocess.run(["runc", "spec"], cwd=self.dir, check=True)
-        self._configure(os.path.join(self.dir, "config.json"))
+        self._configure(os.path.join(self.dir, "config.json"), container)
         self.runc = ["runc", "--root", os.path.join(self.dir, "state")]
         self.process = Process([*self.runc, "run", "--bundle", self.dir, "pod"])
 
-    def _configure(self, file):
+    def _configure(self, file, container):
         with open(file) as f:
             spec = json.load(f)
-        mine = ["CAP_NET_BIND_SERVICE"]
+        security = container["securityContext"]
+        mine = [f"CAP_{name}" for name in security["capabilities"]["add"]]
         spec["process"].update({
-            "terminal": False, "args": ["/coredns", "-conf", "/etc/coredns/Corefile"], "cwd": "/", "noNewPrivileges": True,
+            "terminal": False, "args": ["/coredns", *container["args"]], "cwd": "/",
+            "noNewPrivileges": not security["allowPrivilegeEscalation"],
             "user": {"uid": 65532, "gid": 65532},
             "capabilities": {"bounding": mine, "effective": mine, "permitted": mine}})
-        spec["root"] = {"path": "root", "readonly": True}
+        spec["root"] = {"path": "root", "readonly": security["readOnlyRootFilesystem"]}
         for namespace in spec["linux"]["namespaces"]:
             if namespace["type"] == "network":
                 namespace["path"] = f"/proc/{self.network.pid}/ns/net"
