@@ -9,7 +9,7 @@ import time
 
 from bed import KUBEADM, WHOAMI
 from engine import MB
-from harness import SCALE, Load, UDPClient, wait_until
+from harness import ROOT, SCALE, Load, UDPClient, wait_until
 from pod import probe
 from runtime import Bundle
 from steady import Flood, Service
@@ -47,8 +47,28 @@ def image(bed):
     programs = [n for n, m in files.items() if m.isfile() and m.mode & 0o111 and ".so" not in n]
     assert programs == ["coredns"], programs
     odd = [n for n, m in files.items() if m.isfile() and n != "coredns" and ".so" not in n and not n.startswith(
-        ("etc/ssl/", "usr/share/doc/"))]
+        ("etc/ssl/", "usr/share/doc/", "usr/share/common-licenses/"))]
     assert not odd, odd
+
+
+def licences(bed):
+    """the licence of everything that is in the image, in full, and all of them in its label"""
+    with tarfile.open(bed.root_file()) as tar:
+        texts = {m.name: tar.extractfile(m).read().decode("utf-8", "replace") for m in tar
+                 if m.isfile() and m.name.startswith("usr/share/")}
+        libraries = {m.name for m in tar if m.isfile() and ".so" in m.name}
+    with open(os.path.join(ROOT, "LICENSE")) as f:
+        assert texts["usr/share/doc/lunadns/copyright"] == f.read()
+    contents = [line.split(" ", 3) for line in texts["usr/share/doc/lunadns/contents"].splitlines()]
+    assert {file.lstrip("/") for file, *_ in contents} == libraries | {"usr/share/ca-certificates/mozilla"}, contents
+    for file, package, _, _ in contents:
+        text = texts[f"usr/share/doc/{package}/copyright"]
+        for other in re.findall(r"/(usr/share/common-licenses/[\w.+-]*\w)", text):
+            assert texts.get(other), f"{package}: no {other}"
+    terms = sorted({terms for _, _, _, terms in contents} | {"Apache-2.0"})
+    label = bed.about["Config"]["Labels"]["org.opencontainers.image.licenses"]
+    assert label == " AND ".join(terms), f"the label says {label}, the contents {terms}: see docker/licences"
+    print(f"    {len(contents)} libraries and files of {len({package for _, package, _, _ in contents})} packages")
 
 
 def capability(bed):
@@ -237,5 +257,5 @@ def nothing_written(bed):
     assert bed.base.running
 
 
-ALL = (manifests, image, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, stock, edit, rolling, api_restart,
-       flood, nothing_written)
+ALL = (manifests, image, licences, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, stock, edit, rolling,
+       api_restart, flood, nothing_written)

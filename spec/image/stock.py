@@ -59,7 +59,8 @@ def objects(config, image, labels=(), replicas=None, surge=None, pod=(), contain
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": meta, "data": {"Corefile": config}},
         {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {**meta, "labels": match}, "spec": {
             **({"replicas": replicas} if replicas else {}), "selector": {"matchLabels": match},
-            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, **({"maxSurge": surge} if surge else {})}},
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {
+                "maxUnavailable": 1, **({"maxSurge": surge} if surge else {})}},
             "template": {"metadata": {"labels": match}, "spec": spec}}}]
 
 
