@@ -38,7 +38,7 @@ local function setup(conf, next, server)
   local state = server.state
   local text = ffi.new "char[512]"
   local UDP, TCP, WAIT = C.LUNA_UDP, C.LUNA_TCP, C.LUNA_WAIT
-  local CANCEL, ANSWER = C.LUNA_E_CANCEL, dns.ANSWER
+  local CANCEL, BUSY, ANSWER = C.LUNA_E_CANCEL, C.LUNA_E_BUSY, dns.ANSWER
   local NOERROR, SERVFAIL, REFUSED = dns.NOERROR, dns.SERVFAIL, dns.REFUSED
 
   -- Setup runs from the end of the chain: a forward that was set up in this block is the one after this.
@@ -66,11 +66,11 @@ local function setup(conf, next, server)
   end
 
   --- Asks until a reply may be given to the client. Returns true, false when none came, nil to hand over to the next
-  --- forward; and whether the last thing to happen was a failed exchange.
+  --- forward; and the code of the exchange that failed when this was the last thing to happen.
   --- `code` is what the first upstream's exchange has brought already, if there was one.
   local function ask(q, order, transport, code)
     local i, fails, tries, others = 0, 0, 0, 0
-    local failed = false
+    local failed
     local deadline -- known once it may matter: a 64-bit time is an object where code is not compiled
     while (not deadline or tonumber(state.now) < deadline) and (attempts_max == 0 or tries < attempts_max) do
       if i >= n then i, fails = 0, 0 end
@@ -92,9 +92,9 @@ local function setup(conf, next, server)
           and q:reply_flag "tc" then
           code = exchange(q, up, TCP)
         end
-        failed = code < 0
+        failed = code < 0 and code
         if failed then
-          if code == CANCEL then break end
+          if code == CANCEL or code == BUSY then break end
           if max_fails ~= 0 then C.luna_upstream_suspect(state, up.handle) end
           tries = tries + 1
           if fails >= n then break end
@@ -142,6 +142,7 @@ local function setup(conf, next, server)
     q:clear()
     if answered == nil then return next(q) end
     if not failed then return SERVFAIL, "no healthy proxies" end
+    if failed == BUSY then return SERVFAIL end -- counted; a line for each would be one more flood
     return SERVFAIL, ffi.string(text, C.luna_exchange_error(q, text, 512))
   end
 end

@@ -38,6 +38,7 @@ enum {
     LUNA_E_TLS = -6,     /* handshake or certificate */
     LUNA_E_SYSTEM = -7,  /* errno says more; the text does */
     LUNA_E_CANCEL = -8,  /* the server is stopping, or the waiter is gone */
+    LUNA_E_BUSY = -9,    /* as many clients' queries wait as may: this one may not begin to */
 };
 
 enum { LUNA_UDP = 1, LUNA_TCP = 2, LUNA_TLS = 3, LUNA_INTERNAL = 4 };
@@ -416,10 +417,14 @@ void luna_query_again(luna_query *q);
 /* 1 while new queries come to this worker's state: until the next generation takes over. From the
  * worker's own thread. */
 int luna_state_current(const luna_state *s);
-/* Parks q for a time. Returns LUNA_WAIT; q.wait is 0 afterwards. */
+/* What parks a client's query that has not waited yet, or a slot that such a query asks with, may
+ * return LUNA_E_BUSY instead: the last slots of a worker are for queries that need not wait.
+ * Nothing was begun then, and lunadns_shed_total has counted the query. */
+
+/* Parks q for a time. Returns LUNA_WAIT, or LUNA_E_BUSY; q.wait is 0 afterwards. */
 int luna_query_sleep(luna_query *q, uint64_t ns);
-/* Parks q until luna_query_wake, for ns at most. Returns LUNA_WAIT; q.wait is what luna_query_wake
- * was given, or LUNA_E_TIMEOUT. */
+/* Parks q until luna_query_wake, for ns at most. Returns LUNA_WAIT, or LUNA_E_BUSY; q.wait is what
+ * luna_query_wake was given, or LUNA_E_TIMEOUT. */
 int luna_query_await(luna_query *q, uint64_t ns);
 /* Ends luna_query_await or luna_query_sleep of q early, with this result; nothing when q does not
  * wait so. */

@@ -81,7 +81,9 @@ end
 local function finish(own, job, name, qtype, code, timeout)
   local q = job.q
   if not job.done then
-    local why = code == C.LUNA_E_TIMEOUT and ("no answer after %g s"):format(timeout / 1e9) or "cancelled"
+    local why = "cancelled"
+    if code == C.LUNA_E_TIMEOUT then why = ("no answer after %g s"):format(timeout / 1e9) end
+    if code == C.LUNA_E_BUSY then why = strand.BUSY end
     if own.q.hash == q.hash and own.q.qtype == qtype then
       why = why .. "; the question that is being answered asks for itself"
     end

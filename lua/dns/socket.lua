@@ -28,6 +28,7 @@ Socket.__index = Socket
 local function reason(ref, code, timeout)
   if code == C.LUNA_E_TIMEOUT then return ("timed out after %g s"):format(timeout / 1e9) end
   if code == C.LUNA_E_CANCEL then return "cancelled" end
+  if code == C.LUNA_E_BUSY then return strand.BUSY end
   return ffi.string(error_buffer, C.luna_socket_error(ref, error_buffer, 128))
 end
 

@@ -14,7 +14,7 @@ local BACKGROUND_MAX = 1024 -- strands of dns.spawn at once, per worker
 ---
 ---     dns.sleep(0.2)
 ---@param seconds number 0 lets what is ready go first; less than 10 ms is rounded up
----@return true|nil done nil when the wait was cancelled
+---@return true|nil done nil when the wait was cancelled, or too many wait already
 ---@return string|nil err
 function tasks.sleep(seconds)
   local own = strand.current "dns.sleep"
@@ -22,7 +22,7 @@ function tasks.sleep(seconds)
     error(("dns.sleep: expected seconds, found %s"):format(tostring(seconds)), 2)
   end
   local q = own.q
-  C.luna_query_sleep(q, seconds * 1e9)
+  if C.luna_query_sleep(q, seconds * 1e9) == C.LUNA_E_BUSY then return nil, "dns.sleep: " .. strand.BUSY end
   if seconds == 0 then C.luna_query_wake(q, 0) end
   if strand.wait(q) < 0 then return nil, "dns.sleep: cancelled" end
   return true
@@ -66,10 +66,10 @@ function tasks.all(functions, opts)
       failed(key, "dns.all: " .. strand.NO_SLOT)
     end
   end
-  strand.join(own, group, timeout)
+  local busy = strand.join(own, group, timeout) == C.LUNA_E_BUSY
   for job, key in pairs(keys) do
     if not job.done then
-      failed(key, ("dns.all: not done after %g s"):format(timeout / 1e9))
+      failed(key, busy and "dns.all: " .. strand.BUSY or ("dns.all: not done after %g s"):format(timeout / 1e9))
     elseif not job.ok then
       failed(key, tostring(job.first))
     else

@@ -14,6 +14,7 @@ local ROOT = ffi.new("uint8_t[1]")
 local NS = 2
 
 strand.NO_SLOT = "all query slots of this worker are in use"
+strand.BUSY = "too many queries wait already" -- LUNA_E_BUSY
 
 local function refuse(what, level)
   if runner.apart() then
@@ -125,10 +126,12 @@ end
 ---@return integer code 0, or a negative LUNA_E code
 function strand.join(own, group, timeout)
   if group.left == 0 then return 0 end
-  C.luna_query_await(own.q, timeout)
-  group.waiting, own.group = true, group
-  local code = wait(own.q)
-  group.waiting, own.group = false, nil
+  local code = C.luna_query_await(own.q, timeout)
+  if code == C.LUNA_WAIT then
+    group.waiting, own.group = true, group
+    code = wait(own.q)
+    group.waiting, own.group = false, nil
+  end
   if code < 0 then
     for _, job in ipairs(group.jobs) do
       if not job.done then

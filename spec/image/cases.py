@@ -234,16 +234,19 @@ def flood(bed):
     with bed.silent_upstream():
         with Flood(pod.address) as flooding:
             time.sleep(5)
-            asked = [pod.query(WEB[0], timeout=0.2) for _ in range(50)]
+            # As a resolver asks: once more, for the kernel drops what a process with one CPU has not read in time.
+            asked = [pod.query(WEB[0], timeout=0.2) or pod.query(WEB[0], timeout=0.2) for _ in range(50)]
     state = pod.inspect()
     assert state["State"]["Running"] and not state["State"]["OOMKilled"], (state["State"], pod.log())
     wait_until(lambda: (reply := pod.query(WEB[0])) and reply.values() == WEB[1], 5, "an answer after the flood")
     reply = wait_until(lambda: (r := pod.query("ext.example.")) and r.values() and r, 15, "the upstream's answer")
     assert reply.values() == ["192.0.2.80"]
     shed, peak = pod.metric("lunadns_shed_total") or 0, pod.peak()
-    print(f"    {flooding.sent} sent, {shed:.0f} shed; {sum(bool(a) for a in asked)} of 50 cluster names answered meanwhile; "
+    answered = sum(a is not None and a.values() == WEB[1] for a in asked)
+    print(f"    {flooding.sent} sent, {shed:.0f} shed; {answered} of 50 cluster names answered meanwhile; "
           f"resident {idle:.1f} MB before, {peak:.1f} MB at most")
     assert shed > 0, "nothing was shed: the flood was none"
+    assert answered >= 49, "the flood costs names that need no upstream"
     assert peak < 170 * 2 ** 20 / MB, peak
     bed.end(pod)
 

@@ -1,14 +1,17 @@
 """Too much of everything: thousands of connections, more queries than there are slots."""
 
+import contextlib
+import itertools
 import os
 import select
 import socket
 import struct
+import threading
 import time
 import unittest
 
 import harness
-from harness import pack_query, SCALE, wait_until
+from harness import Message, pack_query, SCALE, wait_until
 from transport import LOCAL, LOTS, frame, Held, Transport, with_timeouts
 
 
@@ -140,42 +143,50 @@ class ManyConnections(Transport):
 class FullSlab(Transport):
     """More queries under way than there are slots: the newest are shed, nothing grows, nothing stays."""
 
-    SLOTS = 12288
+    WAITING = 11264  # queries of clients that may wait; 1024 slots are left for those that need not
 
-    def silent(self, options):
+    def silent(self, options, before="", more=""):
+        """before: plugins in the block of the silent upstream; more: blocks."""
         dead = self.keep(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
         dead.bind(("127.0.0.1", 0))
         dead.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        text = LOCAL + f"up:{{port}} {{\n prometheus 127.0.0.1:{{http}}\n forward . 127.0.0.1:{dead.getsockname()[1]} {{\n max_fails 0\n" \
-            f" max_connect_attempts 1\n {options}\n }}\n}}\n"
+        text = LOCAL + f"up:{{port}} {{\n {before}\n prometheus 127.0.0.1:{{http}}\n" \
+            f" forward . 127.0.0.1:{dead.getsockname()[1]} {{\n max_fails 0\n max_connect_attempts 1\n {options}\n }}\n}}\n{more}"
         return self.local(text, env={"GOMAXPROCS": "1"})
+
+    def fill(self, c, more, name=lambda number: f"n{number}.up"):
+        """As many queries as may wait, and more, with a local name after each hundred, which is answered. Returns the
+        replies to what may not wait."""
+        refused, sent = [], 0
+        while sent < self.WAITING + more:
+            for _ in range(100):
+                c.send(pack_query(name(sent), qid=sent))
+                sent += 1
+            c.send(pack_query("a.test", qid=65535))  # behind them: they have been read
+            while (reply := c.recv()).id != 65535:
+                refused.append(reply)
+            self.assertEqual(reply.values(), ["192.0.2.1"])
+        return refused
 
     def test_full(self):
         s = self.silent(f"read_timeout {int(6 * SCALE)}s")
         with s.udp() as c:
             c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-            began, sent = time.monotonic(), 0
-            while sent < self.SLOTS - 200:
-                for _ in range(100):
-                    c.send(pack_query(f"n{sent}.up", qid=sent))
-                    sent += 1
-                c.send(pack_query("a.test", qid=65535))  # behind them: they have been read
-                self.assertEqual(c.recv().id, 65535)
-            # Now the last slots, and 500 queries for which there is none.
-            while sent < self.SLOTS + 500:
-                c.send(pack_query(f"n{sent}.up", qid=sent))
-                sent += 1
-            s.wait_metric("lunadns_shed_total", at_least=500)
-            full = s.rss()
+            began = time.monotonic()
+            refused = self.fill(c, 500)
             self.assertLess(time.monotonic() - began, 5.5 * SCALE, "too slow to fill it at all")
+            shed, full = s.metric("lunadns_shed_total"), s.rss()
+            self.assertTrue(500 <= shed <= 700, shed)
+            self.assertEqual(len(refused), shed)
+            self.assertEqual({r.rcode for r in refused}, {"SERVFAIL"})
+            self.assertNotIn("plugin/errors", s.out)
             # The queries that wait get their SERVFAIL, and all is as before.
             ids = {c.recv(8).id for _ in range(100)}
-            self.assertEqual(len(ids), 100)
-            wait_until(lambda: s.ask_raw(pack_query("a.test"), timeout=0.3 / SCALE), 10, "a local name")
+            self.assertEqual(len(ids - {r.id for r in refused}), 100)
         self.answers(s)
-        s.wait_metric("coredns_dns_responses_total", {"rcode": "SERVFAIL", "zone": "up."}, self.SLOTS - 200, 30 * SCALE)
+        s.wait_metric("coredns_dns_responses_total", {"rcode": "SERVFAIL", "zone": "up."}, self.WAITING + 500, 30 * SCALE)
         settled = s.rss()  # replies have taken their buffers, which waiting queries do not hold
-        self.assertLessEqual(s.metric("lunadns_shed_total"), 700)
+        self.assertEqual(s.metric("lunadns_shed_total"), shed)
         with s.udp() as c:
             for i in range(300):
                 c.send(pack_query("a.test", qid=i))
@@ -183,6 +194,69 @@ class FullSlab(Transport):
         if not harness.SANITIZED:
             self.assertLess(max(full, settled), 80 << 20, "18 MiB of slots, the few reply buffers in use, what queries hold")
             self.assertLessEqual(s.rss(), settled + (1 << 20))
+
+    def test_a_flood_costs_no_name_that_need_not_wait(self):
+        s = self.silent(f"read_timeout {int(5 * SCALE)}s")
+        stop = threading.Event()
+
+        def flood():
+            with s.udp() as c:
+                c.sock.setblocking(False)
+                for number in itertools.count():
+                    with contextlib.suppress(BlockingIOError):
+                        c.sock.send(pack_query(f"n{number}.up", qid=number & 0xFFFF))
+                    if number % 100 == 99 and stop.wait(0.005 * SCALE):  # some 15,000 a second
+                        return
+        thread = threading.Thread(target=flood)
+        thread.start()
+        try:
+            wait_until(lambda: s.metric("lunadns_shed_total"), 10, "the first query for which there is no slot")
+            asked = [s.ask_raw(pack_query("a.test"), timeout=0.5) for _ in range(50)]
+        finally:
+            stop.set()
+            thread.join()
+        self.assertGreaterEqual(sum(reply is not None and Message(reply).values() == ["192.0.2.1"] for reply in asked), 49)
+
+    def test_one_question_of_all(self):
+        """Who would wait for another's reply (plugin cache) is refused as well."""
+        s = self.silent(f"read_timeout {int(6 * SCALE)}s", before="cache")
+        with s.udp() as c:
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            refused = self.fill(c, 500, lambda number: f"n{number % 4}.up")
+            self.assertEqual(len(refused), s.metric("lunadns_shed_total"))
+            self.assertGreaterEqual(len(refused), 500)
+        self.answers(s)
+
+    def test_handlers(self):
+        """A handler that would wait is told that it cannot; what it asks for and is there already it gets."""
+        ways = {"sleep": "dns.sleep(9)", "exchange": "dns.exchange('127.0.0.1', 'a.example', 'A')",
+                "resolve": "dns.resolve('n.up', 'A')", "http": "dns.http.get('http://127.0.0.1:1/')",
+                "socket": "dns.tcp('127.0.0.1:1')"}
+        blocks = "".join(f"""{way}:{{port}} {{
+ lua "local dns = require 'dns'; local ok, err = {call}; return q:answer_text(err or 'none', 5)"
+}}
+""" for way, call in ways.items())
+        blocks += """local:{port} {
+ lua "local dns = require 'dns'; return q:answer_address(dns.resolve('a.test', 'A').answer[1].data, 5)"
+}
+delay:{port} {
+ lua "q:delay(9); return q:answer_address('192.0.2.9', 5)"
+}
+"""
+        s = self.silent(f"read_timeout {int(9 * SCALE)}s", more=blocks)
+        with s.udp() as c:
+            c.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            self.fill(c, 100)
+            # A batch is refused as a whole; single queries take what it has left.
+            while c.ask("k.up", timeout=0.05) is None:
+                pass
+            shed = s.metric("lunadns_shed_total")
+            for way in ways:
+                with self.subTest(way):
+                    self.assertIn("too many", s.query(f"x.{way}", "TXT", timeout=1).values()[0])
+            self.assertEqual(s.query("x.delay", timeout=1).values(), ["192.0.2.9"])
+            self.assertEqual(s.metric("lunadns_shed_total"), shed + len(ways) + 1)
+            self.assertEqual(s.query("x.local", timeout=1).values(), ["192.0.2.1"])
 
     def test_full_of_large_packets(self):
         """Buffers for large packets are few; small queries and replies go on without."""
@@ -210,12 +284,12 @@ class FullSlab(Transport):
         self.assertEqual(s.query("a.test", options=[(12, b"\0" * 900)]).rcode, "NOERROR")
 
     def test_full_over_tcp(self):
-        """Queries of a connection for which there is no slot get no reply; the connection goes on."""
+        """Queries of a connection that may not wait any more are told so; the connection goes on."""
         s = self.silent(f"prefer_udp\n read_timeout {int(6 * SCALE)}s")
         clients = [self.keep(s.tcp(source=f"127.0.1.{i + 1}")) for i in range(26)]
         for k, c in enumerate(clients):
             c.send(*(pack_query(f"n{k}-{i}.up", qid=i) for i in range(500)))
-        s.wait_metric("lunadns_shed_total", at_least=26 * 500 - self.SLOTS)
+        s.wait_metric("lunadns_shed_total", at_least=26 * 500 - self.WAITING)
         first = clients[0]
         for _ in range(100):
             self.assertEqual(first.recv(8).rcode, "SERVFAIL")

@@ -8,12 +8,13 @@ int flight_begin(luna_cache *c, luna_query *q, const cache_key *k, cache_entry *
                  bool background, bool *fresh)
 {
     cache_shard *s = cache_shard_of(c, k->hash);
+    bool may_wait = luna_may_wait(q);
     int code = LUNA_NONE;
     *fresh = false;
     pthread_mutex_lock(&s->lock);
     cache_flight *f = flight_find(s, k);
     if (f) {
-        cache_ticket *t = f->nwaiters < WAITERS_MAX ? flight_ticket(f, q) : NULL;
+        cache_ticket *t = f->nwaiters < WAITERS_MAX && may_wait ? flight_ticket(f, q) : NULL;
         if (t) {
             if (stale && !f->stale && (f->stale = cache_entry_copy(stale))) {
                 f->stale_ttl = cache_stale_ttl(c, stale);
@@ -35,7 +36,7 @@ int flight_begin(luna_cache *c, luna_query *q, const cache_key *k, cache_entry *
                 f->stale = cache_entry_copy(stale);
                 f->stale_ttl = cache_stale_ttl(c, stale);
             }
-            cache_ticket *t = background ? flight_ticket(f, q) : NULL;
+            cache_ticket *t = background && may_wait ? flight_ticket(f, q) : NULL;
             if (t) {
                 t->began = *fresh = true;
                 code = LUNA_WAIT;

@@ -194,6 +194,8 @@ int luna_http_start(luna_query *q, const luna_http_options *o)
     luna_worker *w = q->worker;
     if (w->dry || w->offline)
         return LUNA_E_CANCEL;
+    if (luna_wait_begin(q))
+        return LUNA_E_BUSY;
     if (q->core[LUNA_CORE_CLIENT])
         ((luna_client_op *)q->core[LUNA_CORE_CLIENT])->release(q);
     luna_http *h = luna_http_of(w);

@@ -4,6 +4,38 @@
 #include "generation.h"
 #include "slab.h"
 
+/* The client's query that q is or is asked for; NULL for the server's own. */
+static luna_slot *client_of(const luna_query *q)
+{
+    luna_worker *w = q->worker;
+    luna_slot *slot = luna_slot_at(w->slab, q->index);
+    if (slot->use == SLOT_OWN) {
+        uint32_t serving = q->generation ? q->generation->seats[w->index].state.serving : 0;
+        slot = serving ? luna_slot_at(w->slab, serving - 1) : NULL;
+    }
+    return slot && slot->use == SLOT_SERVING ? slot : NULL;
+}
+
+bool luna_may_wait(const luna_query *q)
+{
+    luna_slab *s = q->worker->slab;
+    if (!s || s->clients <= WAITING_SLOTS)
+        return true;
+    luna_slot *client = client_of(q);
+    return !client || client->q.waited;
+}
+
+int luna_wait_begin(luna_query *q)
+{
+    if (luna_may_wait(q))
+        return LUNA_OK;
+    luna_slot *client = client_of(q);
+    if (!client->shed)
+        luna_count(q->worker, q->worker->slab->shed_series);
+    client->shed = true;
+    return LUNA_E_BUSY;
+}
+
 static luna_slot *slot_of_timer(luna_timer *t)
 {
     return (luna_slot *)((char *)t - offsetof(luna_slot, timer));
@@ -16,6 +48,8 @@ static void slept(luna_timer *t)
 
 int luna_query_sleep(luna_query *q, uint64_t ns)
 {
+    if (luna_wait_begin(q))
+        return LUNA_E_BUSY;
     luna_timer_set(&q->worker->wheel, &luna_slot_of(q)->timer, q->worker->now + ns, slept);
     return LUNA_WAIT;
 }
@@ -27,6 +61,8 @@ static void expired(luna_timer *t)
 
 int luna_query_await(luna_query *q, uint64_t ns)
 {
+    if (luna_wait_begin(q))
+        return LUNA_E_BUSY;
     luna_timer_set(&q->worker->wheel, &luna_slot_of(q)->timer, q->worker->now + ns, expired);
     return LUNA_WAIT;
 }

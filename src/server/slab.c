@@ -26,7 +26,8 @@ luna_slab *luna_slab_new(luna_worker *w)
         return NULL;
     }
     int family =
-        luna_metric("lunadns_shed_total", "Queries dropped because all query slots were in use.",
+        luna_metric("lunadns_shed_total",
+                    "Queries dropped, or kept from waiting, because query slots were in use.",
                     LUNA_COUNTER, "", NULL, 0, 1);
     s->shed_series = luna_series(family, "");
     return s;
@@ -90,6 +91,7 @@ static luna_slot *take(luna_slab *s, uint32_t len, int use)
     q->received = s->worker->now;
     slot->next = NULL;
     slot->use = (uint8_t)use;
+    slot->shed = false;
     *(use == SLOT_OWN ? &s->own : &s->clients) += 1;
     if (len > SLOT_PACKET) {
         slot->packet_spill = spill(s);

@@ -1,7 +1,8 @@
 /* The slab: the fixed number of queries a worker can hold at once. Its size is the admission limit:
  * when it is full the newest work is shed and counted, and memory does not grow. Clients' queries
  * and those of the server's own have a limit each, so that a handler which asks finds a slot
- * however many clients wait for it.
+ * however many clients wait for it. The last of the clients' slots are for queries that need not
+ * wait: an upstream that is silent costs the names that it is asked for, and no others.
  *
  * A slot holds what a query is while it waits; the buffer of its reply is another, taken when the
  * reply is begun: few of the thousands that wait have one. */
@@ -16,7 +17,8 @@ enum {
     CLIENT_SLOTS = 12288, /* per worker: clients' queries, 18 MiB, and 34 MiB for their replies */
     OWN_SLOTS = 12288,    /* per worker: luna_query_new, the same */
     SLAB_SLOTS = CLIENT_SLOTS + OWN_SLOTS,
-    SLAB_SPILLS = 256, /* spill buffers of 64 KiB a worker may hold at once */
+    WAITING_SLOTS = CLIENT_SLOTS - 1024, /* with more in use no client's query begins to wait */
+    SLAB_SPILLS = 256,                   /* spill buffers of 64 KiB a worker may hold at once */
     SPILL_SIZE = 65536 + 16,
 };
 
@@ -28,6 +30,7 @@ typedef struct luna_slot {
     struct sockaddr_in6 peer;
     unsigned peer_len;
     uint8_t use; /* SLOT_ */
+    bool shed;   /* counted as such */
     luna_timer timer;
     uint8_t *packet_spill;
     uint8_t *reply_spill;

@@ -45,6 +45,10 @@ void luna_wake(luna_query *q, int result);
 /* The same from another thread: serial tells whether the slot is still that query's. Takes a lock,
  * may allocate. */
 void luna_wake_remote(luna_worker *w, luna_query *q, uint32_t serial, int result);
+/* Whether q may begin to wait; see LUNA_E_BUSY in core.h. */
+bool luna_may_wait(const luna_query *q);
+/* The same, as LUNA_OK or LUNA_E_BUSY: counts a query that may not. */
+int luna_wait_begin(luna_query *q);
 /* Runs fn(w, arg) on the worker's thread soon. Any thread. Allocates. */
 void luna_worker_post(luna_worker *w, void (*fn)(luna_worker *w, void *arg), void *arg);
 /* The workers of this process. */

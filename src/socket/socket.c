@@ -128,6 +128,11 @@ static void on_poll(uv_poll_t *poll, int status, int events);
 /* Parks q until the socket has done what it is doing. */
 static int park(luna_socket *s, luna_query *q, int doing, uint64_t timeout)
 {
+    if (luna_wait_begin(q)) {
+        free(s->out);
+        s->out = NULL;
+        return LUNA_E_BUSY;
+    }
     if (q->core[LUNA_CORE_CLIENT])
         ((luna_client_op *)q->core[LUNA_CORE_CLIENT])->release(q);
     s->q = q;

@@ -103,7 +103,7 @@ int luna_exchange_error(const luna_query *q, char *out, size_t out_len)
         return 0;
     out[0] = '\0';
     int n = 0;
-    switch (x ? x->fail : FAIL_NONE) {
+    switch (x ? x->fail : FAIL_SPACE) {
     case FAIL_NONE:
         break;
     case FAIL_EOF:

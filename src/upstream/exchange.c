@@ -170,6 +170,8 @@ int luna_exchange(luna_query *q, luna_upstream *u, int transport, uint64_t timeo
     luna_worker *w = q->worker;
     if (w->dry)
         return LUNA_E_CANCEL;
+    if (luna_wait_begin(q))
+        return LUNA_E_BUSY;
     luna_peer *peer = luna_peer_get(w->upstreams, u);
     if (!peer)
         return LUNA_E_SPACE;

@@ -189,12 +189,11 @@ function q:truncate()
   return NOERROR
 end
 
---- Waits; other queries go on meanwhile.
+--- Waits; other queries go on meanwhile. Where too many wait already it does not.
 ---@param seconds number
 function q:delay(seconds)
   check(self)
-  C.luna_query_sleep(self, seconds * 1e9)
-  require("lunadns.runner").wait(self)
+  if C.luna_query_sleep(self, seconds * 1e9) == C.LUNA_WAIT then require("lunadns.runner").wait(self) end
 end
 
 return q

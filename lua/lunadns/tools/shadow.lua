@@ -52,7 +52,7 @@ local TRANSPORTS = { "UDP", "TCP", "TLS" }
 local CODES = {
   LUNA_E_TIMEOUT = "no reply", LUNA_E_CONNECT = "refused", LUNA_E_CLOSED = "connection closed",
   LUNA_E_FORMAT = "malformed reply", LUNA_E_TLS = "TLS failed", LUNA_E_CANCEL = "cancelled", LUNA_E_SYSTEM = "system error",
-  LUNA_E_SPACE = "too much",
+  LUNA_E_SPACE = "too much", LUNA_E_BUSY = "too many wait",
 }
 local SAID = {}
 for name, text in pairs(CODES) do SAID[tonumber(C[name])] = text end
