@@ -3,12 +3,16 @@
 import contextlib
 import json
 import os
+import re
+import shutil
+import subprocess
 import tempfile
 
 from account import Account
-from control_plane import ControlPlane
+from control_plane import CONTROLLERS, ControlPlane
 from engine import GATEWAY, Container, Engine
-from harness import ROOT, ScriptedUpstream
+from harness import ROOT, SCALE, ScriptedUpstream
+from kubelet import Kubelet
 from pod import Volume, files, flags
 from stock import STOCK
 
@@ -30,14 +34,15 @@ class Bed:
         try:
             self.engine.docker("load", "-q", "-i", file)
             self.about = json.loads(self.engine.docker("inspect", image))[0]
-            self.cluster = ControlPlane(address=GATEWAY)
+            self.cluster = ControlPlane(address=GATEWAY, controllers=(
+                *CONTROLLERS, "deployment-controller", "replicaset-controller"))
             self.dry_run = self.cluster.kubectl("apply", "--dry-run=server", "-k", EXAMPLES)
             self.cluster.apply("fixture")
             self.cluster.kubectl("apply", "--server-side", "--force-conflicts", "-k", EXAMPLES)
-            self.deployment = self._get("deployment")
+            self.deployment = self.get("deployment")
             # Every 2 s, so that the test need not wait for the usual 30.
             self.config = {k: v.replace("    reload\n", "    reload 2s 1s\n") for k, v in
-                           self._get("configmap")["data"].items()}
+                           self.get("configmap")["data"].items()}
             self.upstream = ScriptedUpstream(outside, address=GATEWAY, port=53)
             self.account = Account(tempfile.mkdtemp(prefix="lunadns-account-"), self.cluster.token(),
                                    open(self.cluster.authority.cert).read())
@@ -49,19 +54,23 @@ class Bed:
             self.close()
             raise
 
-    def _get(self, kind):
+    def get(self, kind):
         return json.loads(self.cluster.kubectl("get", kind, "coredns", "-n", "kube-system", "-o", "json"))
 
-    def swap(self, objects):
-        """Installs a ConfigMap and a Deployment as they are, in the place of those there, and changes the image of the
-        Deployment by kubectl. Returns the Deployment before and after it, and the ConfigMap's data, from the API server."""
+    def install(self, objects):
+        """Installs a ConfigMap and a Deployment as they are, in the place of those there. Returns the Deployment."""
         text = json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
         self.cluster.kubectl("delete", "deployment,configmap", "coredns", "-n", "kube-system", "--ignore-not-found")
         self.cluster.kubectl("apply", "--dry-run=server", "-f", "-", stdin=text)
         self.cluster.kubectl("apply", "-f", "-", stdin=text)
-        before = self._get("deployment")
+        return self.get("deployment")
+
+    def swap(self, objects):
+        """The same, and changes the image by kubectl. Returns the Deployment before and after it, and the ConfigMap's data,
+        from the API server."""
+        before = self.install(objects)
         self.cluster.kubectl("set", "image", "deployment/coredns", f"coredns={self.image}", "-n", "kube-system")
-        return before, self._get("deployment"), self._get("configmap")["data"]
+        return before, self.get("deployment"), self.get("configmap")["data"]
 
     def pod(self, config=None, volume=None, deployment=None, within=None, more=(), gain=False):
         """Starts a container of the Deployment, the examples' unless given. config: the ConfigMap's keys, or a volume that
@@ -77,6 +86,23 @@ class Bed:
             at = options.index("no-new-privileges")
             del options[at - 1:at + 1]
         return Container(self.engine, self.image, [*options, *more], args)
+
+    def follow(self, guide):
+        """Runs the commands of a guide's sh blocks in one shell, in a folder with what else is in the guide's; pods become
+        ready at once, as there is no kubelet to start them. Returns what the commands said."""
+        with open(os.path.join(EXAMPLES, guide)) as f:
+            script = "\n".join(re.findall(r"^```sh\n(.*?)^```$", f.read(), re.M | re.S))
+        folder = tempfile.mkdtemp(prefix="lunadns-guide-")
+        shutil.copytree(EXAMPLES, folder, dirs_exist_ok=True)
+        env = {**self.engine.env, "KUBECONFIG": self.cluster.path("admin.kubeconfig"),
+               "PATH": f"{self.cluster.bin}:{os.environ['PATH']}"}
+        script = script.replace("registry.example/lunadns:0.1.0", self.image)
+        with Kubelet(self.cluster):
+            done = subprocess.run(["sh", "-exc", script], cwd=folder, env=env, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, text=True, timeout=120 * SCALE)
+        shutil.rmtree(folder)
+        assert done.returncode == 0, f"code {done.returncode}\n{done.stdout}"
+        return done.stdout
 
     def end(self, pod):
         pod.remove()

@@ -1,5 +1,6 @@
 """The image as a cluster's DNS pod: each function is a case; they run in this order, on one cluster and one engine."""
 
+import json
 import os
 import re
 import signal
@@ -10,7 +11,7 @@ import time
 from bed import KUBEADM, WHOAMI
 from engine import MB
 from harness import ROOT, SCALE, Load, UDPClient, wait_until
-from pod import probe
+from pod import files, probe
 from runtime import Bundle
 from steady import Flood, Service
 from stock import STOCK
@@ -169,6 +170,24 @@ def stock(bed):
         bed.end(pod)
 
 
+def migration(bed):
+    """every command of MIGRATION.md that needs no kubelet, from kubeadm's Deployment: in, back, and with a plugin"""
+    stock = bed.install(STOCK["kubeadm"])["spec"]["template"]["spec"]["containers"][0]["image"]
+    said = bed.follow("MIGRATION.md")
+    assert said.count('deployment "coredns" successfully rolled out') == 2, said
+    sets = json.loads(bed.cluster.kubectl("get", "replicasets", "-n", "kube-system", "-l", "k8s-app=kube-dns", "-o", "json"))
+    after, config = bed.get("deployment"), bed.get("configmap")["data"]
+    images = [s["spec"]["template"]["spec"]["containers"][0]["image"] for s in sets["items"]
+              if s["metadata"]["ownerReferences"][0]["uid"] == after["metadata"]["uid"]]
+    assert set(images) == {stock, bed.image}, images
+    print("".join(f"    {line}\n" for line in said.splitlines() if line.startswith("+")), end="")
+    assert set(files(after, config)) == {"Corefile", "sinkhole.lua"}, after
+    pod = bed.pod({**config, "Corefile": config["Corefile"].replace("ready", "ready\nsinkhole ads.example")}, deployment=after)
+    pod.wait_ready()
+    assert pod.query("x.ads.example.").values() == ["0.0.0.0"], pod.log()
+    bed.end(pod)
+
+
 def edit(bed):
     """an edit of the ConfigMap under load: the new plugin answers, nothing is lost"""
     pod = bed.base
@@ -260,5 +279,5 @@ def nothing_written(bed):
     assert bed.base.running
 
 
-ALL = (manifests, image, licences, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, stock, edit, rolling,
-       api_restart, flood, nothing_written)
+ALL = (manifests, image, licences, capability, as_in_a_cluster, first_answer, pod_of_the_deployment, stock, migration, edit,
+       rolling, api_restart, flood, nothing_written)

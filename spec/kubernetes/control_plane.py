@@ -42,10 +42,10 @@ def build(what=()):
 
 class ControlPlane:
     """address: where the API server listens, and names: what its certificate is for besides (as "IP:..." or
-    "DNS:..."). etcd: another etcd binary. gates: more feature gates ("WatchList=false"). controllers: start
-    kube-controller-manager too."""
+    "DNS:..."). etcd: another etcd binary. gates: more feature gates ("WatchList=false"). controllers: those
+    that kube-controller-manager runs; none: it is not started."""
 
-    def __init__(self, address="127.0.0.1", names=(), etcd=None, gates=(), controllers=True):
+    def __init__(self, address="127.0.0.1", names=(), etcd=None, gates=(), controllers=CONTROLLERS):
         self.bin = build()
         self.dir = tempfile.mkdtemp(prefix="lunadns-cluster-")
         self.address, self.names = address, list(names)
@@ -62,7 +62,7 @@ class ControlPlane:
             self.etcd = Etcd(etcd or os.path.join(self.bin, "etcd"), self.path("etcd"))
             self.start_api()
             if controllers:
-                self.start_controllers()
+                self.start_controllers(controllers)
         except BaseException:
             self.close()
             raise
@@ -93,12 +93,12 @@ class ControlPlane:
             "--max-requests-inflight=0", "--feature-gates=" + ",".join(self.gates)])
         wait_ready("kube-apiserver", self.api, lambda: self.request("GET", "/readyz", parse=False))
 
-    def start_controllers(self):
+    def start_controllers(self, controllers):
         config = self.path("admin.kubeconfig")
         self.manager = Process([
             os.path.join(self.bin, "kube-controller-manager"), f"--kubeconfig={config}",
             f"--authentication-kubeconfig={config}", f"--authorization-kubeconfig={config}", "--leader-elect=false",
-            "--secure-port=0", "--controllers=" + ",".join(CONTROLLERS), "--min-resync-period=12h"])
+            "--secure-port=0", "--controllers=" + ",".join(controllers), "--min-resync-period=12h"])
 
     def stop_api(self, hard=True):
         """Ends kube-apiserver, at once or by SIGTERM."""

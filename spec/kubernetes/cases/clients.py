@@ -60,7 +60,7 @@ def streaming(bed):
         assert streamed_lists(bed.cluster) >= before + 3, "services, slices and namespaces were not listed by a watch"
     debian = shutil.which("etcd")
     assert debian, "etcd is not installed: see docker/deps"
-    with ControlPlane(etcd=debian, gates=["WatchList=false"], controllers=False) as old:
+    with ControlPlane(etcd=debian, gates=["WatchList=false"], controllers=()) as old:
         old.apply("fixture")
         way = Gate((old.address, old.port))
         with open(old.authority.cert) as f:
