@@ -56,6 +56,8 @@ CASES = [
          probe=cluster.MISSING),
     Case("kubernetes-size", "10,000 services, 80,000 endpoints, 1,000 namespaces", kind="cluster", role="kubernetes",
          probe=cluster.MISSING, without=("floor",)),
+    Case("kubernetes-updates", f"the same while {cluster.UPDATES:,} slices change a second, and without", kind="updates",
+         role="kubernetes", queries="services", probe=cluster.MISSING, without=("floor", "coredns")),
     Case("kubernetes-store", "the store by itself", kind="store", role="kubernetes", without=("floor", "coredns")),
     Case("idle", "memory of a default Corefile without kubernetes, 2 workers", kind="idle",
          role="idle", probe="static." + ZONE),
@@ -107,7 +109,8 @@ class Bench:
     def measure(self, case, subject):
         """Measures one subject once. Returns the figures as a dict."""
         run = {"cpu": self.cpu, "idle": self.idle, "million": self.million, "reload": self.reload,
-               "plugin_reload": self.plugin_reload, "cluster": self.cluster, "store": self.store}
+               "plugin_reload": self.plugin_reload, "cluster": self.cluster, "updates": self.updates,
+               "store": self.store}
         folder = tempfile.mkdtemp(dir=self.folder)
         try:
             return run[case.kind](case, subject, folder)
@@ -160,6 +163,13 @@ class Bench:
     def cluster(self, case, subject, folder):
         with self.server(case, subject, folder) as (process, place, _):
             return cluster.size(process, place, place.api)
+
+    def updates(self, case, subject, folder):
+        with self.server(case, subject, folder) as (process, place, _):
+            def saturate():
+                return traffic.saturate(self.tools, self.options.load, place.port, self.queries[case.queries],
+                                        self.options.seconds, self.load_core)
+            return cluster.updates(process, place, place.api, saturate)
 
     def store(self, _case, _subject, _folder):
         return cluster.store(self.server_core)

@@ -17,6 +17,9 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 SERVICES = 10_000
 MISSING = "nothing-00001.team-0001.svc.cluster.local"
 EVENTS = 300  # changes whose way to the answer is timed
+UPDATES = 5_000  # slices a second
+# As many slices as the plugin took a change of: it tells how old each was.
+TAKEN = re.compile(r"^coredns_kubernetes_dns_programming_duration_seconds_count\S* (\S+)$", re.M)
 
 
 class Api:
@@ -43,6 +46,11 @@ class Api:
         self.call("put", apiVersion="v1", kind="Service", metadata={"name": name, "namespace": "team-0001"},
                   spec={"type": "ClusterIP", "clusterIP": address, "clusterIPs": [address],
                         "ports": [{"name": "http", "port": 80, "protocol": "TCP"}]}, status={})
+
+
+    def update(self, rate):
+        """So many slices change a second from now on. Returns how many did so far."""
+        return self.call("updates", rate=rate)
 
 
 @contextmanager
@@ -84,6 +92,46 @@ def size(process, place, server):
     peak = max(peak, machine.memory_kb(process.pid)[0])
     figures["relist_percent"] = (peak / figures["rss_kb"] - 1) * 100
     return figures
+
+
+def taken(place):
+    """(time, changes of slices taken since the start), from /metrics."""
+    with urllib.request.urlopen(f"http://127.0.0.1:{place.ports[0]}/metrics", timeout=10) as reply:
+        return time.monotonic(), sum(float(n) for n in TAKEN.findall(reply.read().decode()))
+
+
+def updates(process, place, server, saturate):
+    """What queries lose while slices change: loads without and with that, in turn. saturate: asks for a while.
+
+    The server has one core, for queries and changes: what it pays for a query more is what it answers less of at saturation.
+    """
+    pace = UPDATES * 51 // 50  # more than has to be reached
+    server.update(pace)  # all is encoded in the first call
+    used, answered, rates = {0: 0.0, pace: 0.0}, {0: 0, pace: 0}, []
+    for rate in (0, pace, pace, 0):
+        drain(place, server.update(0))
+        server.update(rate)
+        (begin, before), cpu = taken(place), machine.cpu_seconds(process.pid)
+        load = saturate()
+        used[rate] += machine.cpu_seconds(process.pid) - cpu
+        end, after = taken(place)
+        answered[rate] += load["answered"]
+        if rate:
+            rates.append((after - before) / (end - begin))
+    drain(place, server.update(0))
+    if not all(answered.values()):
+        raise Broken("answered nothing")
+    calm, us = (used[rate] / answered[rate] * 1e6 for rate in used)
+    return {"updates": min(rates), "calm_us": calm, "us": us, "lost_percent": (1 - calm / us) * 100}
+
+
+def drain(place, sent):
+    """Waits until all that was sent is taken."""
+    begin = time.monotonic()
+    while taken(place)[1] < sent:
+        if time.monotonic() - begin > 10:
+            raise Broken(f"of {sent} changes of slices {taken(place)[1]:.0f} were taken")
+        time.sleep(0.05)
 
 
 def store(core):

@@ -40,9 +40,7 @@ class View:
         return encode.protobuf_list(self.version, self.kind, meta, items)
 
     def event(self, kind, stored):
-        if not self.protobuf:
-            return encode.json_event(kind, stored.made("json"))
-        return encode.protobuf_event(kind, stored.made("partial-protobuf" if self.partial else "protobuf"))
+        return stored.event(kind, "json" if not self.protobuf else "partial-protobuf" if self.partial else "protobuf")
 
     def special(self, kind, obj):
         """An event around an object that is not stored: a bookmark, a Status."""

@@ -34,6 +34,11 @@ class Stored:
             self._made[form] = self._make(form)
         return self._made[form]
 
+    def event(self, kind, form):
+        """A watch event of it."""
+        encoded = encode.json_event if form == "json" else encode.protobuf_event
+        return encoded(kind, self.made(form))
+
     def _make(self, form):
         if form == "json":
             return encode.json_text(self.object)

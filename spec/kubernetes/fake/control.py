@@ -1,6 +1,7 @@
 """Control of a FakeApi over HTTP, for whoever is no Python test: POST a JSON object to /NAME.
 
     put {object} · delete {"resource", "namespace", "name"} · compact · cut · stop · start · clear
+    updates {"rate": slices a second, 0 = none}, returns how many were made so far
     fault {as faults.Fault} · option {"name": value ...} · restore {"objects", "version"} · load {"services", ...}
 
 GET /requests lists what was served.
@@ -12,10 +13,12 @@ import threading
 
 import large
 from faults import Fault
+from updates import Updates
 
 
 class Control:
     def __init__(self, api, port=0):
+        updates = Updates(api.cluster)
         calls = {
             "put": api.cluster.put,
             "delete": lambda a: api.cluster.delete(a["resource"], a.get("namespace", ""), a["name"]),
@@ -27,6 +30,7 @@ class Control:
             "clear": lambda a: api.faults.clear(),
             "fault": lambda a: api.faults.add(Fault(**a)) and None,
             "option": lambda a: vars(api.options).update(a),
+            "updates": lambda a: updates.pace(a["rate"]),
             "load": lambda a: api.cluster.load(large.objects(**a), own=True),
         }
 
