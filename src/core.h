@@ -675,9 +675,9 @@ typedef struct luna_kubernetes_config {
 
 /* Opens the cluster as these options show it. All who give the same options for the watch, of any
  * state and generation, share one store and one watch, which the first one starts and the last one
- * ends. g: a generation of specs has a store that luna_kubernetes_feed fills, and no watch. NULL
- * with a text in err: no zone that is not reverse, no credentials, no memory. Allocates, takes a
- * lock: for setup. */
+ * ends. g: a generation of specs has a store that luna_kubernetes_feed fills, and no watch; for
+ * `lunadns check` credentials are read and nothing is watched. NULL with a text in err: no zone
+ * that is not reverse, no credentials, no memory. Allocates, takes a lock: for setup. */
 luna_kubernetes *luna_kubernetes_open(luna_generation *g, const luna_kubernetes_config *config,
                                       char *err, size_t err_len);
 /* For the end of a generation: may wait for the watch to end. */

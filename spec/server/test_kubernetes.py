@@ -1,6 +1,7 @@
 """The whole server with plugin kubernetes and the fake API server: what an operator meets in a cluster's life.
 kubernetes.md 1.4, cases 103 to 115, where no real API server is."""
 
+import os
 import random
 import shutil
 import signal
@@ -11,6 +12,7 @@ import harness
 import kube  # noqa: F401 (finds the modules below)
 import fixture
 import large
+from directory import Directory
 from faults import Fault
 from server import FakeApi
 from watcher import Authority, wait_until
@@ -323,3 +325,40 @@ class Seed(Kubernetes):
         s.wait_log(r'"A IN web\.ns-a\.svc\.cluster\.local\. udp .*" NOERROR ')
         s.wait_log(r'"A IN outside\.test\. udp .*" NOERROR ')
         s.stop(signal.SIGQUIT)
+
+
+class Tools(Directory):
+    def corefile(self, options=""):
+        self.write("Corefile", ". {\n kubernetes cluster.local {\n  %s\n }\n}\n" % options)
+
+    def test_check_watches_nothing_and_waits_for_nothing(self):
+        with FakeApi() as api:
+            self.corefile("endpoint " + api.url)
+            self.assertEqual(self.tool("check"), (0, "Corefile: 1 server block, 1 plugin: good\n", ""))
+            self.assertEqual(api.requests, [])
+
+    def test_check_reads_the_credentials_that_the_corefile_names(self):
+        self.corefile("kubeconfig none")
+        self.assertEqual(self.tool("check"), (1, "", "Corefile:2: plugin/kubernetes: kubeconfig none: No such file or directory\n"))
+        self.corefile("endpoint https://192.0.2.1\n  tls none none none")
+        code, _, err = self.tool("check")
+        self.assertEqual(code, 1)
+        self.assertIn("none: No such file or directory", err)
+
+    def test_check_outside_a_cluster(self):
+        self.corefile()
+        away = {"KUBERNETES_SERVICE_HOST": "", "KUBERNETES_SERVICE_PORT": ""}
+        self.assertEqual(self.tool("check", env=away)[0], 0)
+        inside = {"KUBERNETES_SERVICE_HOST": "192.0.2.1", "KUBERNETES_SERVICE_PORT": "443"}
+        token = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+        code, _, err = self.tool("check", env=inside)
+        self.assertEqual(code, 0 if os.path.exists(token) else 1)
+        self.assertIn("" if code == 0 else f"bearer token: {token}: No such file", err)
+
+    def test_trace_asks_the_cluster(self):
+        with FakeApi() as api:
+            api.cluster.load(fixture.objects())
+            self.corefile("endpoint " + api.url)
+            code, out, err = self.tool("trace", "web.ns-a.svc.cluster.local", "A")
+        self.assertEqual((code, err), (0, ""))
+        self.assertIn("answer:     web.ns-a.svc.cluster.local. 5 IN A 10.96.1.1\n", out)

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <urcu-qsbr.h>
 #include "../server/generation.h"
+#include "../server/worker.h"
+#include "credentials.h"
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static kube_cluster *clusters;
@@ -25,6 +27,19 @@ static void leave(bool online)
     pthread_mutex_unlock(&lock);
     if (online)
         rcu_thread_online();
+}
+
+/* ---- who opens it */
+
+/* Of specs, which fill the store themselves; tools have real watches. */
+static bool is_scripted(const luna_generation *g)
+{
+    return g->offline && !g->seats[0].state.worker->shadow;
+}
+
+static bool is_checked(const luna_generation *g)
+{
+    return g->offline && g->seats[0].state.checking;
 }
 
 /* ---- what makes two clusters the same one */
@@ -62,7 +77,7 @@ static char *key_of(const luna_generation *g, const luna_kubernetes_config *c)
     FILE *f = open_memstream(&key, &len);
     if (!f)
         return NULL;
-    if (g->offline) /* specs run beside each other in one process */
+    if (is_scripted(g)) /* specs run beside each other in one process */
         fprintf(f, "%p\x1f", (const void *)g);
     fprintf(f, "%u\x1f%u\x1f%g\x1f%d\x1f%d\x1f", kinds_of(c), keep_of(c), c->qps, c->burst,
             c->max_inflight);
@@ -81,6 +96,18 @@ static char *key_of(const luna_generation *g, const luna_kubernetes_config *c)
 
 /* ---- opening and closing */
 
+/* What a start would find wrong, but for what only a pod has: a Corefile is checked anywhere. */
+static bool check(const kube_watch_config *w, char *err, size_t err_len)
+{
+    kube_credentials c;
+    const char *host = getenv("KUBERNETES_SERVICE_HOST");
+    if (!w->endpoint && !w->kubeconfig && !(host && *host))
+        return true;
+    int rc = kube_credentials_load(&c, w, err, err_len);
+    kube_credentials_free(&c);
+    return !rc;
+}
+
 static bool start(kube_cluster *k, const luna_generation *g, const luna_kubernetes_config *c,
                   char *err, size_t err_len)
 {
@@ -91,7 +118,7 @@ static bool start(kube_cluster *k, const luna_generation *g, const luna_kubernet
         return false;
     }
     kube_store_expect(k->store, k->kinds);
-    if (g->offline)
+    if (is_scripted(g))
         return true;
     kube_watch_config w = {
         .endpoint = c->endpoint,
@@ -109,6 +136,8 @@ static bool start(kube_cluster *k, const luna_generation *g, const luna_kubernet
         .burst = c->burst,
         .max_inflight = c->max_inflight,
     };
+    if (is_checked(g))
+        return check(&w, err, err_len);
     k->watch = kube_watch_start(&w, k->store, err, err_len);
     return k->watch != NULL;
 }

@@ -54,6 +54,7 @@ end
 ---@param conf table
 ---@param server LunaServer
 return function(cluster, conf, server)
+  if server.state.checking ~= 0 then return end -- nothing is watched
   if server.role == "control" then
     wait(cluster, conf.startup_timeout or TIMEOUT, server)
     return

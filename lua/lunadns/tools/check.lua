@@ -12,7 +12,7 @@ local check = {
   doc = [[
 Reads the Corefile (default "Corefile"; "stdin" reads standard input), loads every plugin it names and runs setup as a start
 would, in a state that is thrown away: no port is opened, no watch is started, no query is served; what a setup fetches is
-really fetched. Prints warnings and
+really fetched. A pod's own credentials for the API server count within a pod only. Prints warnings and
 the first error with file and line. Exit code 0: the server would start; 1: it would not; 2: wrong arguments.]],
 }
 

@@ -12,7 +12,8 @@ local trace = {
   summary = "show the way of one query: each plugin, what it did, how long it took",
   doc = [[
 Loads the Corefile beside the running server, asks NAME TYPE as if CLIENT (default 127.0.0.1) had, and shows each plugin on
-the way with its outcome and its own time, every upstream that was asked, the log and the reply. Upstreams are really asked;
+the way with its outcome and its own time, every upstream that was asked, the log and the reply. Upstreams and
+the Kubernetes API are really asked;
 the cache is empty, and a first query runs before anything is compiled. -port chooses the Corefile's port when it has several.]],
 }
 
