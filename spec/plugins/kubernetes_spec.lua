@@ -112,6 +112,7 @@ local CASES = {
   { 4, "cluster.local. NS", answer({ "NS kube-dns.kube-system.svc.cluster.local." }, at("kube-dns.kube-system", "10.96.0.10")) },
   { 5, "cluster.local. A,AAAA,SRV,HINFO,TXT", ND }, { 5, "svc.cluster.local. TXT", ND }, { 5, "ns-a TXT", ND },
   { 6, "ns.dns.cluster.local. A", A "10.96.0.10" }, { 6, "ns.dns.cluster.local. AAAA", ND },
+  { 6, "dns.cluster.local. A,TXT", ND }, { 6, "x.dns.cluster.local. A", NX },
   { 7, "svc.cluster.local. A", ND }, { 7, "pod.cluster.local. A", ND },
   { 8, "foo.cluster.local. A,NS", NX },
   { 11, "kubernetes.default A", A "10.96.0.1" }, { 12, "web.ns-a A", A "10.96.1.1" }, { 13, "web.ns-a AAAA", ND },

@@ -16,12 +16,13 @@ static kube_outcome answer_apex(kube_ask *a)
     }
 }
 
-/* Names of one label below the zone, and ns.dns. */
+/* Names of one label below the zone, and ns.dns; `dns` is there because that is. */
 static kube_outcome answer_special(kube_ask *a)
 {
     static const uint8_t version[] = "\0051.1.0";
     const uint8_t *first = kube_ask_label(a, 0);
-    if (a->below == 1 && (kube_label_is(first, "svc") || kube_label_is(first, "pod")))
+    if (a->below == 1 &&
+        (kube_label_is(first, "svc") || kube_label_is(first, "pod") || kube_label_is(first, "dns")))
         return KUBE_NO_DATA;
     if (a->below == 1 && kube_label_is(first, "dns-version")) {
         if (a->q->qtype != TYPE_TXT)

@@ -26,6 +26,7 @@ for rtype in ("A", "AAAA", "SRV", "HINFO", "TXT"):
 for name in (f"svc.{ZONE}", f"ns-a.svc.{ZONE}"):
     Ask(5, f"{name} TXT", NODATA, NXDOMAIN, why)
 Ask(6, f"ns.dns.{ZONE} A", A("10.96.0.10"))
+Ask(6, f"dns.{ZONE} A", NODATA, NXDOMAIN, "the name is there, ns.dns is below it (RFC 8020)")
 Ask(7, f"svc.{ZONE} A", NODATA)
 Ask(7, f"pod.{ZONE} A", NODATA)
 Ask(8, f"foo.{ZONE} A", NXDOMAIN)
