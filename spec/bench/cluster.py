@@ -18,6 +18,7 @@ SERVICES = 10_000
 MISSING = "nothing-00001.team-0001.svc.cluster.local"
 EVENTS = 300  # changes whose way to the answer is timed
 UPDATES = 5_000  # slices a second
+WATCH = "luna-kube"  # the threads of the watch
 # As many slices as the plugin took a change of: it tells how old each was.
 TAKEN = re.compile(r"^coredns_kubernetes_dns_programming_duration_seconds_count\S* (\S+)$", re.M)
 
@@ -103,26 +104,34 @@ def taken(place):
 def updates(process, place, server, saturate):
     """What queries lose while slices change: loads without and with that, in turn. saturate: asks for a while.
 
-    The server has one core, for queries and changes: what it pays for a query more is what it answers less of at saturation.
+    Queries and the watch share the server's one core: at saturation queries lose the part of it that the watch takes, and what
+    a query itself costs more beside it. Neither depends on what else the machine does.
     """
     pace = UPDATES * 51 // 50  # more than has to be reached
     server.update(pace)  # all is encoded in the first call
-    used, answered, rates = {0: 0.0, pace: 0.0}, {0: 0, pace: 0}, []
+    used, answered, rates, watch = {0: 0.0, pace: 0.0}, {0: 0, pace: 0}, [], []
+
+    def spent():
+        return machine.cpu_seconds(process.pid), machine.thread_seconds(process.pid, WATCH)
+
     for rate in (0, pace, pace, 0):
         drain(place, server.update(0))
         server.update(rate)
-        (begin, before), cpu = taken(place), machine.cpu_seconds(process.pid)
+        (begin, before), (cpu, watching) = taken(place), spent()
         load = saturate()
-        used[rate] += machine.cpu_seconds(process.pid) - cpu
-        end, after = taken(place)
+        (cpu_then, watching_then), (end, after) = spent(), taken(place)
+        used[rate] += cpu_then - cpu - (watching_then - watching)
         answered[rate] += load["answered"]
         if rate:
             rates.append((after - before) / (end - begin))
+            watch.append((watching_then - watching) / (end - begin))
     drain(place, server.update(0))
     if not all(answered.values()):
         raise Broken("answered nothing")
     calm, us = (used[rate] / answered[rate] * 1e6 for rate in used)
-    return {"updates": min(rates), "calm_us": calm, "us": us, "lost_percent": (1 - calm / us) * 100}
+    share = sum(watch) / len(watch)
+    return {"updates": min(rates), "watch_percent": share * 100, "calm_us": calm, "us": us,
+            "lost_percent": (1 - (1 - share) * calm / us) * 100}
 
 
 def drain(place, sent):

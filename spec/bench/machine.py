@@ -105,6 +105,20 @@ def cpu_seconds(pid):
     return time.clock_gettime(((~pid) << 3) | 2)
 
 
+def thread_seconds(pid, name):
+    """User and system time of the threads of that name."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        folder = f"/proc/{pid}/task/{task}"
+        try:
+            with open(f"{folder}/comm", encoding="ascii") as comm, open(f"{folder}/schedstat", encoding="ascii") as stat:
+                if comm.read().strip() == name:
+                    total += int(stat.read().split()[0])
+        except FileNotFoundError:
+            pass  # it has ended
+    return total / 1e9
+
+
 def waited_seconds(pid):
     """How long the main thread of a process was ready to run, but something else had its core."""
     with open(f"/proc/{pid}/schedstat", encoding="ascii") as file:
