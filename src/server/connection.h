@@ -69,6 +69,40 @@ void luna_conn_update(luna_conn *c);
 void luna_conn_finish(luna_conn *c);
 /* Last in its listener's list: the one heard from latest. */
 void luna_conn_append(luna_conn *c);
+void luna_conn_unlink(luna_conn *c);
+/* It is looked at when the turn's replies leave. */
+void luna_conn_mark_dirty(luna_conn *c);
+
+/* connection_read.c. Reads once, what there is. */
+void luna_conn_read(luna_conn *c);
+/* Reading had stopped with whole messages in hand: they come first when it may go on. */
+void luna_conn_take_part(luna_conn *c);
+
+/* connection_write.c. The peer takes octets again. */
+void luna_conn_write(luna_conn *c);
+/* Sends the turn's replies, or keeps them for a slow peer; gives their slots back. */
+void luna_conn_write_replies(luna_conn *c);
+
+/* connection_turns.c. It has something to read, but its client has enough under way: when there is
+ * room again, it has its turn after those that wait longer. */
+void luna_conn_hold(luna_conn *c);
+void luna_conn_unhold(luna_conn *c);
+/* It has read or ended: the next one's turn. */
+void luna_conn_had_turn(luna_conn *c);
+void luna_conn_query_begins(luna_conn *c);
+void luna_conn_query_ends(luna_conn *c);
+
+/* Who does not take its replies is not asked for more queries. */
+static inline bool luna_conn_may_ask(const luna_conn *c)
+{
+    return !c->ended && !c->out_len && c->in_flight < IN_FLIGHT;
+}
+
+static inline bool luna_conn_client_full(const luna_conn *c)
+{
+    return c->share->in_flight >= CLIENT_IN_FLIGHT;
+}
+
 /* Frees a listening socket that has ended, with its last connection. In tcp.c. */
 void luna_tcp_end(luna_tcp *t);
 
