@@ -89,6 +89,9 @@ static inline void luna_generation_leave(luna_generation *g, luna_worker *w)
 /* From the worker's thread: queries that come from now on are this generation's. */
 void luna_generation_take_over(luna_generation *g, luna_worker *w);
 
+/* From now on SIGTERM, SIGINT and SIGQUIT end what a setup waits for, beside what else they do.
+ * Main thread, once. */
+void luna_setup_watch_signals(void);
 /* Whether a setup that waited was given up because the process has been told to end. Main thread.
  */
 bool luna_setup_broken_off(void);

@@ -368,6 +368,7 @@ int luna_process_run(const luna_options *options)
     watch_signal(&process.quit, on_quit, SIGQUIT);
     watch_signal(&process.usr1, on_usr1, SIGUSR1);
     watch_signal(&process.usr2, on_usr2, SIGUSR2);
+    luna_setup_watch_signals();
     declare_metrics();
     luna_watchdog_init();
     rcu_register_thread();

@@ -5,29 +5,50 @@
 #include <stdlib.h>
 #include "turn.h"
 
-/* The process is to end: nothing waits any more. Main thread. */
-static bool to_end;
+/* What tells the process to end, on a loop of its own: the process's does not run while a setup
+ * waits. A setup's worker watches that loop. Main thread. */
+static struct {
+    uv_loop_t loop;
+    uv_signal_t of[3];
+    bool watched;
+    bool to_end; /* nothing waits any more */
+} signals;
 
 static void asked(uv_signal_t *s, int number)
 {
     (void)s, (void)number;
-    to_end = true;
+    signals.to_end = true;
 }
 
-/* The process's own loop, which acts on them, does not run while a setup waits. */
-static void watch_signals(luna_worker *w)
+void luna_setup_watch_signals(void)
 {
     static const int numbers[] = {SIGTERM, SIGINT, SIGQUIT};
-    for (unsigned i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-        uv_signal_t *s = &w->turn->ends[i];
-        uv_signal_init(&w->loop, s);
-        uv_signal_start(s, asked, numbers[i]);
+    uv_loop_init(&signals.loop);
+    for (unsigned i = 0; i < 3; i++) {
+        uv_signal_init(&signals.loop, &signals.of[i]);
+        uv_signal_start(&signals.of[i], asked, numbers[i]);
     }
+    uv_run(&signals.loop, UV_RUN_NOWAIT); /* its descriptor is readable from now on */
+    signals.watched = true;
+}
+
+static void signalled(uv_poll_t *poll, int status, int events)
+{
+    (void)poll, (void)status, (void)events;
+    uv_run(&signals.loop, UV_RUN_NOWAIT);
+}
+
+static void watch_signals(luna_worker *w)
+{
+    if (!signals.watched)
+        return;
+    uv_poll_init(&w->loop, &w->turn->signals, uv_backend_fd(&signals.loop));
+    uv_poll_start(&w->turn->signals, UV_READABLE, signalled);
 }
 
 bool luna_setup_broken_off(void)
 {
-    return to_end;
+    return signals.to_end;
 }
 
 int luna_setup_begin(luna_state *s)
@@ -53,10 +74,10 @@ int luna_setup_pump(luna_state *s)
     luna_worker *w = s->worker;
     luna_turn_end(w); /* what was queued leaves */
     luna_log_buffer_publish(w->log);
-    while (!s->woken_len && !to_end)
+    while (!s->woken_len && !signals.to_end)
         uv_run(&w->loop, UV_RUN_ONCE);
     s->now = w->now;
-    return to_end ? LUNA_E_CANCEL : LUNA_OK;
+    return signals.to_end ? LUNA_E_CANCEL : LUNA_OK;
 }
 
 void luna_setup_end(luna_state *s)

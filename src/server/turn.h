@@ -20,7 +20,7 @@ struct luna_turn {
     uv_prepare_t prepare;
     uv_check_t check;
     uv_timer_t tick;
-    uv_signal_t ends[3]; /* WORKER_SETUP: what tells the process to end */
+    uv_poll_t signals; /* WORKER_SETUP: setup.c */
     pthread_mutex_t mail_lock;
     luna_post *mail, **mail_end;
     bool online; /* counted as an RCU reader: between poll's first callback and the next prepare */
