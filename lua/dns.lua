@@ -15,6 +15,7 @@ require "lunadns.query"
 
 local C = boundary.C
 
+---@class Dns
 local dns = {
   NOERROR = 0, FORMERR = 1, SERVFAIL = 2, NXDOMAIN = 3, NOTIMP = 4, REFUSED = 5,
   ANSWER = 1, AUTHORITY = 2, ADDITIONAL = 3,

@@ -143,7 +143,7 @@ end
 ---     if rcode then return rcode end
 ---@param upstream string|ffi.cdata* or a luna_addr (port 0: 53)
 ---@param name string|ffi.cdata* a name, or the query
----@param qtype? string|integer or, after a query, the options
+---@param qtype? string|integer|DnsExchangeOptions or, after a query, the options
 ---@param opts? DnsExchangeOptions
 ---@return DnsReply|integer|nil reply
 ---@return string|nil err what was tried and why it failed
@@ -156,7 +156,7 @@ function exchange.exchange(upstream, name, qtype, opts)
     upstream = address.join(boundary.addr_text(upstream), upstream.port ~= 0 and upstream.port or 53)
   end
   if type(name) == "cdata" and (ffi.istype(pointer_type, name) or ffi.istype(query_type, name)) then
-    opts = qtype
+    opts = qtype --[[@as DnsExchangeOptions?]]
     local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
     local ok, err = ask(own, name, find(own.driver, upstream, opts), timeout)
     if not ok then return nil, err end
@@ -164,7 +164,7 @@ function exchange.exchange(upstream, name, qtype, opts)
     return rcode
   end
   local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
-  local wire, number, err = question.read(name, qtype, "dns.exchange")
+  local wire, number, err = question.read(name, qtype --[[@as string|integer]], "dns.exchange")
   if not wire then return nil, err end
   return ask_new(own, find(own.driver, upstream, opts), wire, number, timeout, opts and opts.dnssec and 1 or 2)
 end

@@ -18,8 +18,7 @@ local FIELDS = {
 }
 local PORTS = { http = 80, https = 443 }
 
----@class DnsHttpRequest
----@field url string "https://api.example.org/v1/names"
+---@class DnsHttpOptions
 ---@field method? string "GET" unless given, or "POST" with a body
 ---@field headers? table<string, string>
 ---@field body? string
@@ -31,6 +30,9 @@ local PORTS = { http = 80, https = 443 }
 ---@field key? string a PEM file: its key
 ---@field verify? boolean false: any certificate will do
 ---@field unix? string the path of a unix socket to connect to
+
+---@class DnsHttpRequest: DnsHttpOptions
+---@field url string "https://api.example.org/v1/names"
 
 ---@class DnsHttpResponse
 ---@field status integer 200; an error status is a response like another
@@ -92,9 +94,9 @@ local function parts(url)
   scheme = scheme and scheme:lower()
   if not PORTS[scheme] then return nil end
   rest = rest:gsub("^.*@", "")
-  local name, port = address.split(rest)
+  local name, digits = address.split(rest)
   if not name then name = rest end
-  port = port and tonumber(port) or PORTS[scheme]
+  local port = digits and tonumber(digits) or PORTS[scheme]
   if name == "" or not port or port > 65535 then return nil end
   return scheme, name, port
 end
@@ -238,7 +240,7 @@ end
 ---     local response, err = dns.http.get("https://lists.example.org/ads.txt", { timeout = 10 })
 ---     if response and response.status == 200 then load(response.body) end
 ---@param url string
----@param opts? DnsHttpRequest
+---@param opts? DnsHttpOptions
 ---@return DnsHttpResponse|nil response whatever its status
 ---@return string|nil err what was tried and why it failed
 function http.get(url, opts)

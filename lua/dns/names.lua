@@ -43,6 +43,7 @@ end
 ---@field load_file fun(self: LunaNames, path: string, format?: "list"|"rpz"): boolean|nil, string?
 ---@field load fun(self: LunaNames, list: table): boolean|nil, string?
 ---@field count fun(self: LunaNames): integer, integer
+---@field table ffi.cdata* luna_names
 local methods = tables.methods "dns.names"
 
 local function find(self, kind, name, how)

@@ -23,6 +23,7 @@ local scratch = ffi.new "luna_addr"
 ---@field load_file fun(self: LunaNetworks, path: string): boolean|nil, string?
 ---@field load fun(self: LunaNetworks, list: table): boolean|nil, string?
 ---@field count fun(self: LunaNetworks): integer, integer
+---@field table ffi.cdata* luna_networks
 local methods = tables.methods "dns.networks"
 
 local function split(addr)

@@ -20,7 +20,7 @@ local known, count = {}, 0 -- names read lately, by text
 ---@return integer qtype
 ---@return string|nil err
 function question.read(name, qtype, what)
-  local number = qtype
+  local number = qtype --[[@as integer]]
   if type(qtype) == "string" then
     number = C.luna_type_number(qtype)
     if number < 0 then error(("%s: '%s' is not a record type"):format(what, qtype), 3) end

@@ -19,7 +19,7 @@ local reply = {}
 ---@field weight? integer SRV
 ---@field port? integer SRV
 ---@field private message ffi.cdata* uint8_t[]: the whole message
----@field private len integer
+---@field len integer
 ---@field private offset integer
 
 ---@class DnsReply
@@ -32,8 +32,8 @@ local reply = {}
 ---@field tc boolean cut
 ---@field ad boolean validated by the upstream
 ---@field message string the message in wire format
----@field private data ffi.cdata* uint8_t[]
----@field private len integer
+---@field data ffi.cdata* uint8_t[]
+---@field len integer
 local Reply = {}
 
 local OPT, A, AAAA = 41, 1, 28

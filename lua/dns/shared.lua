@@ -76,11 +76,13 @@ local function put(self, how, key, new, ttl)
 end
 
 ---@class LunaShared
+---@field dict ffi.cdata* luna_dict
+---@field state ffi.cdata* luna_state
 local methods = {}
 
 --- The value of a key, nil when there is none. Makes a string when the value is one, and nothing else.
 ---@param key LunaKey
----@return string|number|boolean|nil
+---@return any value a string, a number or true
 function methods:get(key)
   local kind, pointer, len, number = split(key)
   local code = C.luna_dict_get(self.dict, self.state, kind, pointer, len, number, value)
@@ -250,7 +252,7 @@ local function config_of(name, options)
   local config = ffi.new "luna_dict_config"
   local bytes = options.bytes or BYTES
   if type(bytes) == "string" then
-    local size, why = types.size.parse(bytes)
+    local size, why = types.size.parse(bytes, {}, {})
     if not size then error(("dns.shared %s: bytes: '%s' %s"):format(name, bytes, why), 3) end
     bytes = size
   end

@@ -21,7 +21,7 @@ function tasks.sleep(seconds)
   if type(seconds) ~= "number" or not (seconds >= 0 and seconds < 1e9) then
     error(("dns.sleep: expected seconds, found %s"):format(tostring(seconds)), 2)
   end
-  local q = own.q
+  local q = own.q --[[@as ffi.cdata*]]
   if C.luna_query_sleep(q, seconds * 1e9) == C.LUNA_E_BUSY then return nil, "dns.sleep: " .. strand.BUSY end
   if seconds == 0 then C.luna_query_wake(q, 0) end
   if strand.wait(q) < 0 then return nil, "dns.sleep: cancelled" end

@@ -13,6 +13,7 @@
 local Files = require "dns.test.files"
 local Server = require "dns.test.server"
 
+---@class DnsTest
 local t = {}
 
 --- How specs run. `lunadns test --reload` and `--live` set them, with plain busted the environment does.

@@ -228,8 +228,9 @@ local made_here
 
 ---@param pointer lightuserdata luna_state
 ---@return boolean|nil
----@return string text the snapshot for workers, or the error
+---@return string|nil text the snapshot for workers, or the error
 ---@return string|nil json
+---@return string|nil banner
 function boot.core_control(pointer, conf, text, port)
   local given = { conf = conf, text = text, port = port }
   local made, err = boot.control(ffi.cast("luna_state *", pointer), given)

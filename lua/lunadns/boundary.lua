@@ -24,7 +24,7 @@ local function load_library()
     local f = io.open(path, "rb")
     if f then
       f:close()
-      ffi.load(path, true)
+      local _ = ffi.load(path, true)
       boundary.library = path
       return
     end
@@ -44,7 +44,7 @@ end
 ffi.cdef(declarations)
 
 local C = ffi.C
-boundary.C = C
+boundary.C = C ---@type table<string, any>
 
 local sizes = ffi.sizeof "luna_query" * 2 ^ 32 + ffi.sizeof "luna_state"
 assert(tonumber(C.luna_abi()) == sizes, "core.h of Lua and of the core differ: build both from one tree")
@@ -80,7 +80,7 @@ function boundary.name(text)
 end
 
 ---@param text string "192.0.2.1", "[2001:db8::1]:53"
----@param port integer taken when the text names none
+---@param port? integer taken when the text names none; 0 unless given
 ---@return ffi.cdata*|nil addr luna_addr
 ---@return string|nil err
 function boundary.addr(text, port)
@@ -100,7 +100,7 @@ function boundary.name_text(wire)
   return ffi.string(text_buffer, C.luna_name_text(wire, text_buffer))
 end
 
----@param addr ffi.cdata* luna_addr
+---@param addr ffi.cdata*|DnsAddr luna_addr
 ---@return string
 function boundary.addr_text(addr)
   return ffi.string(text_buffer, C.luna_addr_text(addr, text_buffer))

@@ -14,6 +14,7 @@ local SERVFAIL = 2
 ---@field settings table what configure functions share
 ---@field instances table[] { plugin, confs, server, rank } in order
 ---@field sites table[]
+---@field names table<integer, string> plugins of the generation by their number
 
 --- Where an error of a directive stands, in CoreDNS's words.
 local function located(directive, text)

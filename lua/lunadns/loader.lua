@@ -13,6 +13,7 @@ local loader = {}
 ---@field text string
 ---@field file string
 ---@field embedded boolean part of the binary
+---@field checked? boolean its globals are known to be
 
 ---@class LunaOwner whose code it is
 ---@field name string
@@ -28,6 +29,9 @@ local loader = {}
 ---@field required table<string, string> every module that was asked for, with its path
 ---@field state? ffi.cdata* luna_state, for the log
 ---@field owners table<table, LunaOwner> who runs with these globals
+---@field loading table<string, string> modules that are being loaded, with their file
+---@field sources table<string, LunaSource|false> what was found, by name
+---@field readfile fun(path: string): string?, string?
 local Loader = {}
 Loader.__index = Loader
 

@@ -237,21 +237,21 @@ end
 function metrics.counter(server, name, help, labels, options)
   local full, number, parts, later = declare(server, C.LUNA_COUNTER, name, help, labels)
   if later > 0 then return with_later(server, Later.counter, full, number, parts, later, options) end
-  return counter_t(server.state, fixed(full, number, parts))
+  return counter_t(server.state, fixed(full, number, parts)) --[[@as LunaCounter]]
 end
 
 ---@return LunaGauge
 function metrics.gauge(server, name, help, labels, options)
   local full, number, parts, later = declare(server, C.LUNA_GAUGE, name, help, labels)
   if later > 0 then return with_later(server, Later.gauge, full, number, parts, later, options) end
-  return gauge_t(server.state, fixed(full, number, parts))
+  return gauge_t(server.state, fixed(full, number, parts)) --[[@as LunaGauge]]
 end
 
 ---@return LunaHistogram
 function metrics.histogram(server, name, help, labels, buckets, unit, options)
   local full, number, parts, later = declare(server, C.LUNA_HISTOGRAM, name, help, labels, buckets, unit)
   if later > 0 then return with_later(server, Later.histogram, full, number, parts, later, options) end
-  return histogram_t(server.state, fixed(full, number, parts))
+  return histogram_t(server.state, fixed(full, number, parts)) --[[@as LunaHistogram]]
 end
 
 return metrics

@@ -16,6 +16,7 @@ local plugin = {}
 ---@field unserved? boolean its setup is called once more, for the queries that no zone takes (server.sites: one per address)
 ---@field any_class? boolean answers classes other than IN
 ---@field live? fun(conf: table): string[] zones whose answers change from one question to the next: `cache` stays out of
+---@field schema? table the options, compiled
 ---them, and is in `server.behind` for what the plugin passes on there
 ---@field configure? fun(conf: table, server: LunaServer) settings of the block or the process, in plugin order, before any setup
 ---@field setup? fun(conf: table, next: function, server: LunaServer): function?

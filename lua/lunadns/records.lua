@@ -89,7 +89,7 @@ function records.new(given, options)
   local origin = options.origin and values.name(options.origin) or nil
   local made = C.luna_records_parse(text, origin, options.ttl or DEFAULT_TTL, err_buffer, 512)
   if made == nil then error("dns.records: " .. ffi.string(err_buffer), 2) end
-  return ffi.gc(made, C.luna_records_free)
+  return ffi.gc(made, C.luna_records_free) --[[@as DnsRecords]]
 end
 
 ---@class DnsSoaOptions

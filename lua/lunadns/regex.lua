@@ -65,6 +65,8 @@ local regex = {}
 ---@field pattern string
 ---@field groups integer how many capturing groups it has
 ---@field names table<integer, string> names of groups
+---@field compiled ffi.cdata*
+---@field data ffi.cdata* of the last match
 local Regex = {}
 Regex.__index = Regex
 
@@ -98,10 +100,11 @@ function regex.compile(pattern)
   if data == nil then return nil, "out of memory" end
   local groups = ffi.new "uint32_t[1]"
   P.pcre2_pattern_info_8(compiled, INFO_CAPTURECOUNT, groups)
-  return setmetatable({
+  local self = setmetatable({
     pattern = pattern, compiled = compiled, data = ffi.gc(data, P.pcre2_match_data_free_8), groups = groups[0],
     names = names_of(compiled),
   }, Regex)
+  return self
 end
 
 --- Whether it matches anywhere in the text. One that needs more steps than allowed does not match.

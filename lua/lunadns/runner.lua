@@ -99,6 +99,10 @@ end
 ---@return LunaStrand|false
 function runner.running() return at.strand end
 
+--- Runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn is; number: fn may use the query that
+--- is served under it.
+---@alias LunaStart fun(fn: function, q: any, hook: string, what: any, depth?: integer, setup?: any, number?: integer)
+
 ---@class LunaRunner
 ---@field state ffi.cdata* luna_state
 ---@field chains function[] handler by site number
@@ -106,9 +110,10 @@ function runner.running() return at.strand end
 ---@field scripted? table specs: stands for the network (dns/test/scripted.lua)
 ---@field closers fun()[] run when the state is closed
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
----@field start fun(fn: fun(q: ffi.cdata*|false, what: any), q: ffi.cdata*|false, hook: string, what: any, depth?: integer,
---- setup?: LunaSetup, number?: integer) runs fn(q, what) in a runner now, until it waits or ends; hook says in messages what fn
---- is; number: fn may use the query that is served under it
+---@field start LunaStart
+---@field reset fun() forgets who serves
+---@field upstreams? table of dns.exchange
+---@field background? integer tasks of dns.spawn
 ---@field parked fun(): integer
 ---@field cool fun() after all compiled code was flushed
 
@@ -162,7 +167,7 @@ local function new(state, chains, contain)
         yield() -- who started it goes on
         at.strand = own
       elseif own.again then
-        local q = own.again
+        local q = own.again --[[@as ffi.cdata*]]
         own.q, own.again = q, false
         q.runner = own.number
         finish(q, (chains[q.block](q)))

@@ -23,7 +23,7 @@ function scope.state() return current.state end
 
 --- The object of a key, opened once in a scope. open returns the object and its handle of the core, or nil and why not.
 ---@param key string
----@param open fun(state: ffi.cdata*): any, ffi.cdata*|string
+---@param open fun(state: ffi.cdata*): any, any
 ---@param close fun(handle: ffi.cdata*)
 ---@return any object
 ---@return string? err

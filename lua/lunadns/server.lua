@@ -25,6 +25,12 @@ for k = 0, 15 do TIME_BUCKETS[k + 1] = 0.00025 * 2 ^ k end
 ---@field time_buckets number[]
 ---@field place integer of the plugin in the chain, in setup
 ---@field behind? function a plugin with `live`: what comes next for names in its live zones, through the cache if there is one
+---@field chain LunaBlock
+---@field loader LunaLoader
+---@field watcher fun(path: string)
+---@field spawner function
+---@field closers fun()[]
+---@field where fun(conf: table, name?: string): string "Corefile:7"
 local Server = { time_buckets = TIME_BUCKETS }
 Server.__index = Server
 
@@ -80,7 +86,7 @@ end
 function Server:compile(text, file)
   local instance = self.owner.instance
   local chunk, owner = self.loader:compile({ text = text, file = file, embedded = false }, self.name)
-  if not chunk then return nil, owner end
+  if not chunk then return nil, owner --[[@as string]] end
   owner.instance, instance.owner, self.owner = instance, owner, owner
   return chunk
 end

@@ -17,9 +17,8 @@ local err_buffer = ffi.new("char[?]", 1024)
 ---@field key table of the Corefile
 ---@field bind string the address, "" = all
 ---@field port? integer
----@field listener? integer its number in the core, in the control state
+---@field listener? integer in the control state its number in the core; of a rest site: that of the address
 ---@field rest? LunaSite of the same address
----@field listener? integer of a rest site: the core's number of the address
 ---@field any_class? boolean of a rest site: a plugin behind the address answers other classes than IN
 
 local function server_name(key, bind)

@@ -31,7 +31,7 @@ end
 ---@return LunaStrand
 function strand.current(what, level)
   local own = running()
-  if not own then refuse(what, (level or 3) + 1) end
+  if not own then refuse(what, (level or 3) + 1) end ---@cast own LunaStrand
   if own.on then undo(own) end
   if own.setup then own.setup.begin(own) end
   return own
@@ -54,9 +54,7 @@ end
 
 --- Waits for what the core was asked for with q, which is own.q or a slot that own took. While a new generation is
 --- warmed nothing leaves the process: what waits then is left behind.
----@param own LunaStrand
----@param q ffi.cdata* luna_query
----@return integer code
+---@type fun(q: ffi.cdata*): integer
 strand.wait = wait
 
 --- A slot for a strand, or for a question that it sends. Client and block are those of who starts it.

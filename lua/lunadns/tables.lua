@@ -5,7 +5,8 @@ local runner = require "lunadns.runner"
 local scope = require "lunadns.scope"
 
 local C = boundary.C
-local co_running, yieldable = coroutine.running, coroutine.isyieldable
+local co_running = coroutine.running
+local yieldable = coroutine.isyieldable ---@diagnostic disable-line: deprecated -- LuaJIT has it
 
 local tables = {}
 

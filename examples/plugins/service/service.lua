@@ -36,9 +36,9 @@ local function setup(conf, next, server)
   local zone, endpoints, ttl = dns.name(conf.name), conf.endpoint, conf.ttl
   -- What timers find and handlers read; by address, so that it is right after an edit of the list.
   local state = dns.shared("service " .. conf.name, { bytes = "64KB" })
-  local key = {}
-  for i, endpoint in ipairs(endpoints) do key[i] = endpoint.address end
-  key = "down " .. table.concat(key, " ")
+  local listed = {}
+  for i, endpoint in ipairs(endpoints) do listed[i] = endpoint.address end
+  local key = "down " .. table.concat(listed, " ")
   local addresses = {}
   for i, endpoint in ipairs(endpoints) do
     addresses[i] = { addr = dns.addr(endpoint.address), answers = server:counter("answers_total", "Answers made, by address.",

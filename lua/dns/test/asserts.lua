@@ -124,6 +124,7 @@ local function install(t)
   if not ok then return end
   for name, check in pairs(checks) do
     -- No message of luassert's own: what is to be said is said by the check.
+    ---@diagnostic disable-next-line: missing-parameter
     luassert:register("assertion", name, function(state, arguments)
       local good, why = check(unpack(arguments, 1, arguments.n or #arguments))
       state.failure_message = state.mod and why or "did not expect that " .. tostring(why)

@@ -9,6 +9,8 @@ int rmdir(const char *path);
 
 ---@class DnsTestFiles
 ---@field path string
+---@field names table<string, true> files that were written
+---@field folders table folders that were made: by name, and in order
 local Files = {}
 Files.__index = Files
 

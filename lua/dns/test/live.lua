@@ -23,6 +23,13 @@ char *realpath(const char *path, char *resolved);
 ]]
 
 ---@class DnsTestLive: DnsTestServer
+---@field draft DnsTestServer reads the Corefile, for errors as text
+---@field space table|nil its network namespace
+---@field upstreams DnsTestUpstreams
+---@field port integer
+---@field metrics_port integer
+---@field files DnsTestFiles
+---@field process table
 local Live = { live = true }
 Live.__index = Live
 
@@ -194,7 +201,7 @@ local function pass(self, seconds, fn, own)
 end
 
 function Live:advance(time)
-  local seconds = type(time) == "string" and assert(duration.parse(time)) or time
+  local seconds = type(time) == "string" and assert(duration.parse(time)) or time --[[@as number]]
   if seconds > LONGEST then pending(("%s of real time is too long"):format(duration.text(seconds))) end
   pass(self, seconds)
 end

@@ -18,8 +18,8 @@ local function describe(func, pc, code, reason)
     if vmdef.traceerr[code]:find("bytecode", 1, true) and bytecode then
       reason = vmdef.bcnames:sub(bytecode * 6 + 1, bytecode * 6 + 6):gsub("%s+$", "")
     elseif type(reason) == "function" then
-      reason = require("jit.util").funcinfo(reason)
-      reason = reason.loc or vmdef.ffnames[reason.ffid] or "a function"
+      local called = require("jit.util").funcinfo(reason)
+      reason = called.loc or vmdef.ffnames[called.ffid] or "a function"
     end
     local good, shown = pcall(string.format, vmdef.traceerr[code], reason)
     text = good and shown or vmdef.traceerr[code]
@@ -32,6 +32,7 @@ end
 ---@field aborts string[] "FILE:LINE: reason", since they were last emptied
 ---@field waiting integer queries that were not answered at once
 ---@field run fun(batches: integer) BATCH questions each
+---@field stop fun()
 
 --- Prepares questions for running. stop() ends the watch over traces.
 ---@param s DnsTestServer

@@ -31,6 +31,17 @@ local C = boundary.C
 
 ---@class DnsTestServer
 ---@field asked DnsTestExchange[] what upstreams were asked since s:upstream
+---@field given table what it was opened with
+---@field state ffi.cdata* luna_state
+---@field text string the Corefile
+---@field generations table[] one for each load; the last serves
+---@field pending table[] replies of upstreams on their way
+---@field made table what boot.worker made
+---@field control table what boot.control made
+---@field baseline? string metrics when it began
+---@field busy? boolean
+---@field expects_silence? boolean
+---@field live? boolean it is a process
 local Server = {}
 Server.__index = Server
 
@@ -191,11 +202,10 @@ end
 --- Lets virtual time pass; timers set on the way fire too, each at its time.
 ---@param time string|number "30s", or seconds
 function Server:advance(time)
-  local left = time
+  local left = time --[[@as number]]
   if type(time) == "string" then
-    local why
-    left, why = duration.parse(time)
-    if not left then error(("'%s' %s"):format(time, why), 2) end
+    local seconds, why = duration.parse(time)
+    left = seconds or error(("'%s' %s"):format(time, why), 2)
   end
   while left > 1e-9 do left = left - self:step(left) end
 end

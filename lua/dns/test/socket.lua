@@ -30,6 +30,9 @@ local socket = {}
 ---@field fd integer
 ---@field stream boolean
 ---@field family integer 4, 6
+---@field listens? boolean a TCP listener
+---@field address? string that upstreams have it for
+---@field kind? "udp"|"tcp"
 local Socket = {}
 Socket.__index = Socket
 

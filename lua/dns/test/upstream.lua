@@ -154,7 +154,7 @@ end
 function upstream.delay(answer)
   local value = answer.delay or 0
   if type(value) == "number" then return value end
-  local seconds, why = duration.parse(value)
+  local seconds, why = duration.parse(value --[[@as string]])
   if not seconds then complain("delay: '%s' %s", value, why) end
   return seconds
 end

@@ -9,6 +9,7 @@ local C = boundary.C
 ---@field within fun(fn: function, ...): any runs fn in the server's namespace
 ---@field sockets DnsTestSocket[]
 ---@field due table[] answers that wait for their time
+---@field opened table<string, true> addresses that are listened on
 local Upstreams = {}
 Upstreams.__index = Upstreams
 

@@ -19,6 +19,8 @@ keys.encrypted = { tls = true, quic = true, grpc = true, https = true, https3 = 
 ---@field zone string   lower case, with the final dot
 ---@field port integer
 ---@field text string   as written
+---@field file? string   where it stands
+---@field line? integer
 
 --- Splits off the scheme. No scheme, or one that is not known, is `dns` and nothing is split off.
 ---@param text string
@@ -156,7 +158,7 @@ end
 function keys.origins(args, block_zones)
   local zones, bad = {}, {}
   for _, arg in ipairs(args) do
-    local text = type(arg) == "table" and arg.text or arg
+    local text = type(arg) == "table" and arg.text or arg --[[@as string]]
     local _, rest = keys.scheme(text)
     local names = keys.split(rest)
     if not names then bad[#bad + 1] = text end
@@ -166,7 +168,7 @@ function keys.origins(args, block_zones)
   end
   if #args > 0 then return zones, bad end
   for i, zone in ipairs(block_zones) do
-    local text = type(zone) == "table" and zone.zone or zone
+    local text = type(zone) == "table" and zone.zone or zone --[[@as string]]
     local _, rest = keys.scheme(text)
     local names = keys.split(rest)
     zones[i] = names and keys.normalize(names[1]) or text

@@ -13,6 +13,7 @@ local consolidate = {}
 consolidate.regex = regex.compile
 
 ---@class LunaErrorPatterns
+---@field server LunaServer
 local Patterns = {}
 Patterns.__index = Patterns
 

@@ -15,13 +15,14 @@ local PROTOCOLS = { [C.LUNA_UDP] = "udp", [C.LUNA_TCP] = "tcp", [C.LUNA_TLS] = "
 ---@class ForwardUpstream
 ---@field handle ffi.cdata* luna_upstream
 ---@field to string
----@field durations table<integer, ffi.cdata*> histogram by rcode
+---@field durations table<integer, LunaHistogram> histogram by rcode
+---@field server LunaServer
 local Upstream = {}
 Upstream.__index = Upstream
 
 --- The histogram for an rcode; made when the upstream first answers with it.
 ---@param rcode integer
----@return ffi.cdata*
+---@return LunaHistogram
 function Upstream:duration(rcode)
   local labels = { { "proxy_name", "forward" }, { "to", self.to }, { "rcode", RCODES[rcode] or tostring(rcode) } }
   local histogram = self.server:histogram("coredns_proxy_request_duration_seconds",

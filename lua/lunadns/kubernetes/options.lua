@@ -7,6 +7,7 @@ local function texts(entry)
   return out
 end
 
+---@return any never: fail raises
 local function wrong_count(entry, fail)
   local last = entry.args[#entry.args] or entry.name
   fail(("Wrong argument count or unexpected line ending after '%s'"):format(last.text), last)

@@ -15,8 +15,8 @@ local words = require "lunadns.options.words"
 ---@field min_args? integer with `rest`: how many at least
 ---@field max_args? integer with `rest`: how many at most
 ---@field default? any a value, or the text a user would write
----@field min? number lowest value (or the text a user would write)
----@field max? number
+---@field min? number|string lowest value (or the text a user would write)
+---@field max? number|string
 ---@field values? string[] the words of an enum
 ---@field nocase? boolean enum: upper and lower case are the same
 ---@field bare? string|boolean duration: the unit of a number without one; cidr: an address is a network of one
@@ -208,7 +208,7 @@ end
 ---@param spec LunaOption
 ---@param where string
 ---@return table
-local function option(name, spec, where)
+local function option(name, spec --[[@as LunaOption]], where)
   where = ("%s: %s"):format(where, name)
   check_fields(spec, OPTION_FIELDS, where)
   local out = {
@@ -268,7 +268,7 @@ function compile.body(specs, other, where)
   local body = { params = row(specs, true, where), options = {}, sorted = {}, other = other }
   for name, spec in pairs(specs) do
     if type(name) == "string" then
-      body.options[name] = option(name, spec, where)
+      body.options[name] = option(name, spec --[[@as LunaOption]], where)
       body.sorted[#body.sorted + 1] = body.options[name]
     elseif type(name) ~= "number" or name < 1 or name > #specs or name % 1 ~= 0 then
       complain(where, "option names must be text, found '%s'", tostring(name))

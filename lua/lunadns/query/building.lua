@@ -193,7 +193,9 @@ end
 ---@param seconds number
 function q:delay(seconds)
   check(self)
-  if C.luna_query_sleep(self, seconds * 1e9) == C.LUNA_WAIT then require("lunadns.runner").wait(self) end
+  if C.luna_query_sleep(self, seconds * 1e9) == C.LUNA_WAIT then
+    require("lunadns.runner").wait(self --[[@as ffi.cdata*]])
+  end
 end
 
 return q

@@ -39,7 +39,7 @@ local subnet = ffi.new "luna_subnet"
 function q:client_subnet()
   check(self)
   if C.luna_query_subnet(self, subnet) ~= 0 then return nil end
-  return subnet
+  return subnet --[[@as DnsSubnet]]
 end
 
 --- Tells in the reply for how many bits of the client subnet it is meant; 0 = for everyone. Replies that depend on the subnet

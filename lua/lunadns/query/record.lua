@@ -14,6 +14,11 @@ local A, AAAA = 1, 28
 ---@field type integer dns.A, dns.AAAA ...
 ---@field ttl integer seconds; set with record:set_ttl
 ---@field section 1|2|3 dns.ANSWER, dns.AUTHORITY, dns.ADDITIONAL
+---@field query DnsQuery
+---@field owner integer offset in the reply
+---@field rdata integer offset in the reply
+---@field end integer offset in the reply
+---@field index integer
 local record = {}
 
 ---@param rrtype DnsType
@@ -62,7 +67,7 @@ end
 function record:address()
   check(self.query)
   if not read_address(self) then return nil end
-  return address
+  return address --[[@as DnsAddr]]
 end
 
 --- The same as text. Makes a string.

@@ -90,7 +90,7 @@ function q:records(section)
   end
   record["end"] = 0
   record.wanted = section and numbers.section(section) or 0
-  return step, self, record
+  return step, self, record --[[@as DnsReplyRecord]]
 end
 
 -- Calls fn for each record. Replies have few, and LuaJIT may give up a loop that has few rounds, with what is around it: the
@@ -170,13 +170,13 @@ end
 ---@return integer count how many went
 function q:remove(what, section)
   check(self)
-  section = section and numbers.section(section) or 0
+  local number = section and numbers.section(section) or 0
   if type(what) == "function" then
-    local own = take(section)
+    local own = take(number)
     walk_marks(self, own.record, what, own.marks)
-    return written(C.luna_reply_remove_marked(self, section, own.marks, give(own)))
+    return written(C.luna_reply_remove_marked(self, number, own.marks, give(own)))
   end
-  return written(C.luna_reply_remove(self, section, what and numbers.type(what) or 0))
+  return written(C.luna_reply_remove(self, number, what and numbers.type(what) or 0))
 end
 
 --- Reorders the records of each section: those with a lower key come first, those with the same key stay in their order. The
@@ -185,10 +185,10 @@ end
 ---@param section? DnsSection all without it
 function q:sort(key, section)
   check(self)
-  section = section and numbers.section(section) or 0
-  local own = take(section)
+  local number = section and numbers.section(section) or 0
+  local own = take(number)
   walk_keys(self, own.record, key, own.keys)
-  written(C.luna_reply_sort(self, section, own.keys, give(own)))
+  written(C.luna_reply_sort(self, number, own.keys, give(own)))
 end
 
 --- Puts addresses of the answer and additional sections into random order, aliases before them, as plugin loadbalance does.

@@ -51,7 +51,7 @@ function rewriting.rule(options)
   if options.type then rule.qtype = numbers.type(options.type) end
   rule.restore = RESTORE[options.restore or "names"] or
     error(("dns.rewrite: restore: %q; expected names, owners or none"):format(tostring(options.restore)), 2)
-  return rule
+  return rule --[[@as DnsRewrite]]
 end
 
 local function after(self, rcode, err)

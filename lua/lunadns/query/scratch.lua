@@ -102,7 +102,7 @@ function q:data()
 end
 
 --- The runner's: the query's handler has returned.
----@param query DnsQuery
+---@param query DnsQuery|ffi.cdata*
 function scratch.forget(query)
   tables[query.index] = nil
   query.has_data = 0

@@ -28,7 +28,7 @@ function plugins.run(arguments)
   if name then
     local spec, err = loader_of.new("."):load(name)
     if not spec then
-      io.stderr:write(err, "\n")
+      io.stderr:write(err --[[@as string]], "\n")
       return 1
     end
     io.stdout:write(spec.schema:help())

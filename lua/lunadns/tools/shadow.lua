@@ -13,7 +13,8 @@ Shadow.__index = Shadow
 ---@return string|nil err
 function Shadow.new(given)
   given.state, given.class = C.luna_shadow_open(), Shadow
-  return Server.open(given)
+  local self, err = Server.open(given)
+  return self --[[@as LunaShadow?]], err
 end
 
 --- As Server:send, at the time it is now.

@@ -17,6 +17,7 @@ return dns.plugin {
   setup = function(conf, next, server)
     local zone, address, ttl = dns.name(conf.zone), dns.addr(conf.address), conf.ttl
     local answered = server:counter("answered_total", "Queries answered.")
+    ---@param q DnsQuery
     return function(q) -- once per query: no table, string or closure is made here
       if not q:under(zone) then return next(q) end
       answered:inc()
@@ -106,8 +107,10 @@ Plain `busted` runs the spec as well: .busted says where it finds lunadns.
   { ".luarc.json", [=[
 {
   "runtime.version": "LuaJIT",
-  "workspace.library": ["@HOME@"],
-  "diagnostics.globals": ["describe", "it", "setup", "teardown", "before_each", "after_each", "finally", "pending"]
+  "workspace.library": ["@HOME@", "${3rd}/luassert/library", "${3rd}/busted/library"],
+  "workspace.checkThirdParty": false,
+  "type.weakNilCheck": true,
+  "diagnostics.disable": ["need-check-nil", "ambiguity-1"]
 }
 ]=] },
   { ".busted", [=[

@@ -1,0 +1,53 @@
+---@meta
+--- What a language server cannot read from the code: structures of the core, and the assertions that dns.test adds to busted's.
+--- Nothing requires this file.
+
+--- Structures, functions and constants of src/core.h. FFI checks their names and types when the code runs.
+---@class ffi.cdata*
+---@field [string] any
+
+---@class jitlib
+---@field attach fun(fn: function, event?: string)
+
+---@class luassert.internal
+---@field answer fun(records: string|string[], reply: DnsTestReply?)
+---@field authority fun(records: string|string[], reply: DnsTestReply?)
+---@field additional fun(records: string|string[], reply: DnsTestReply?)
+---@field rcode fun(rcode: string, reply: DnsTestReply?)
+---@field nodata fun(reply: DnsTestReply?)
+---@field nxdomain fun(reply: DnsTestReply?)
+---@field passed fun(server: DnsTestServer, question: string, options?: table)
+---@field dropped fun(server: DnsTestServer, question: string, options?: table)
+---@field log fun(text: string, server: DnsTestServer)
+---@field metric fun(value: number, server: DnsTestServer, name: string, labels?: table<string, string>)
+---@field corefile_error fun(text: string, corefile: string, options?: DnsTestServerOptions)
+---@field hot fun(server: DnsTestServer, questions: (string|table)[])
+---@field is_true fun(value: any, message?: any)
+
+--- What the runtime reads of a query beside what plugins do; see luna_query in src/core.h.
+---@class DnsQuery
+---@field flags integer of the header
+---@field do_bit integer
+---@field name ffi.cdata* wire format, lower case
+---@field label ffi.cdata* offset of each label in name
+---@field local DnsAddr the address that was asked
+---@field packet ffi.cdata*
+---@field opt_at integer
+---@field opt_len integer
+---@field reply ffi.cdata*
+---@field block integer number of the site that serves it
+---@field index integer of its slot
+---@field serial integer changes each time that the slot is given away
+---@field runner integer number of the runner that serves it
+---@field author integer who wrote the reply
+---@field skip integer
+---@field has_data integer
+---@field ede_code integer
+---@field ede_len integer
+---@field ede_text ffi.cdata*
+---@field subnet_scope integer
+---@field dropped integer
+---@field tags ffi.cdata*
+---@field user ffi.cdata*
+---@field worker ffi.cdata*
+---@field core ffi.cdata*
