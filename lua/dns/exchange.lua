@@ -105,7 +105,7 @@ end
 ---@return string|nil err
 local function ask(own, q, upstream, timeout)
   local state = own.driver.state
-  if state.dry ~= 0 then strand.wait(q) end -- warming: nothing leaves, see strand.wait
+  if state.dry + state.checking ~= 0 then strand.stay(own, q, upstream.text) end
   local transport = upstream.tls and C.LUNA_TLS or upstream.tcp and C.LUNA_TCP or C.LUNA_UDP
   local code = C.luna_exchange(q, upstream.handle, transport, timeout)
   if code == C.LUNA_WAIT then code = strand.wait(q) end

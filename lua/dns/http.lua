@@ -118,7 +118,7 @@ end
 --- One request, over the network. Returns the response with `location` when it is a redirect.
 local function perform(own, hop, timeout)
   local state = own.driver.state
-  if state.dry ~= 0 then strand.wait(own.q) end -- warming: nothing leaves
+  if state.dry + state.checking ~= 0 then strand.stay(own, own.q, shown(hop.method, hop.url)) end
   local begun = state.now
   local options = ffi.new "luna_http_options"
   local resolve, headers

@@ -136,7 +136,7 @@ local function open(scheme, target, opts)
     end
   end
   if own.driver.scripted then return own.driver.scripted.socket(own, scheme, target, seconds) end
-  if state.dry ~= 0 then strand.wait(own.q) end -- warming: nothing leaves
+  if state.dry + state.checking ~= 0 then strand.stay(own, own.q, scheme .. " " .. target) end
   if scheme == "unix" then return connect(own, KINDS.unix, "unix " .. target, nil, target, seconds, timeout) end
   local name, digits = address.split(target)
   local deadline = state.now + timeout

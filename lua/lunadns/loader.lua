@@ -174,7 +174,7 @@ end
 function Loader:load(name)
   local source = self:source(name)
   if not source then
-    return nil, ("plugin '%s' is not part of lunadns yet; remove the directive, or put %s.lua beside the Corefile")
+    return nil, ("there is no plugin '%s': `lunadns -plugins` lists those of the binary, %s.lua beside the Corefile would be one")
       :format(name, name)
   end
   local chunk, owner = self:compile(source, name)

@@ -113,6 +113,7 @@ function runner.running() return at.strand end
 ---@field start LunaStart
 ---@field reset fun() forgets who serves
 ---@field upstreams? table of dns.exchange
+---@field unasked? string what was not sent, see strand.stay
 ---@field background? integer tasks of dns.spawn
 ---@field parked fun(): integer
 ---@field cool fun() after all compiled code was flushed

@@ -20,6 +20,18 @@ local NS = 2
 ---@field site? integer a key of the block that is being set up
 ---@field finish fun() takes worker and slots away
 
+local UNASKED = "%s:%d: %s: setup asks %s. A check asks nobody: what setup does with the answer was not checked"
+
+--- A setup of `lunadns check` that wants an answer from elsewhere: there is none, and what it would be cannot be known. It is
+--- left where it waits, and the check goes on without its handler.
+local function unasked(driver, server)
+  local directive = server.owner.instance.directive
+  local text = UNASKED:format(directive.file, directive.line, server.name, driver.unasked)
+  driver.unasked = nil
+  C.luna_log(driver.state, C.LUNA_WARNING, text, #text)
+  return true
+end
+
 ---@param driver LunaRunner
 ---@param pump? fun(): boolean? waits until something is woken, true when nothing is to wait any more: specs have their own
 ---@return LunaSetup
@@ -55,6 +67,7 @@ function setup.new(driver, pump)
     call, done = fn, false
     driver.start(task, false, "setup", { a, b, c }, 0, self)
     while not done do
+      if state.checking ~= 0 and driver.unasked then return unasked(driver, c or b) end
       if pump() then return false, "the process was told to end while this waited" end
       driver.entry()
     end

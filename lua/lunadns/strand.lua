@@ -57,6 +57,16 @@ end
 ---@type fun(q: ffi.cdata*): integer
 strand.wait = wait
 
+--- Where something is about to leave the process and must not. In a warm-up what asks is left behind; `lunadns check` ends the
+--- setup there, and tells what it would have asked (lunadns/setup.lua).
+---@param own LunaStrand
+---@param q ffi.cdata* luna_query: own.q, or a slot that own took
+---@param what string for the check
+function strand.stay(own, q, what)
+  own.driver.unasked = what
+  wait(q)
+end
+
 --- A slot for a strand, or for a question that it sends. Client and block are those of who starts it.
 ---@param own LunaStrand
 ---@return ffi.cdata*|nil q luna_query
@@ -113,7 +123,7 @@ function strand.start(own, group, job, depth)
   job.group, job.done, job.abandoned = group, false, false
   group.left = group.left + 1
   group.jobs[#group.jobs + 1] = job
-  own.driver.start(run, job.q, own.hook or "handler", job, depth, false, job.number)
+  own.driver.start(run, job.q, own.hook or "handler", job, depth, own.setup, job.number)
 end
 
 --- Waits until all of the group have ended. Those that have not when the time is over are cancelled: what they wait for

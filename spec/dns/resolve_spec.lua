@@ -151,6 +151,16 @@ describe("dns.resolve", function()
     end, { upstream = { ["api.test. A"] = "api.test. 60 IN A 192.0.2.5" } })
     assert.equal("192.0.2.5", reply.answer[1].data)
   end)
+  it("asks them for functions of dns.all in setup too", function()
+    local replies
+    local ask = function(name) return function() return assert(dns.resolve(name, "A")) end end
+    probe.server(". {\n probe\n whoami\n}", function(next)
+      replies = dns.all { ask "one.test", ask "two.test" }
+      return next
+    end, { upstream = { ["one.test. A"] = "one.test. 60 IN A 192.0.2.1", ["two.test. A"] = "two.test. 60 IN A 192.0.2.2" } })
+    assert.equal("192.0.2.1", replies[1].answer[1].data)
+    assert.equal("192.0.2.2", replies[2].answer[1].data)
+  end)
 
   it("gives slots back", function()
     local s = probe.handler(HOSTS, function()

@@ -76,12 +76,14 @@ class Repl(Directory):
         self.write("Corefile", ". {\n prometheus 127.0.0.1:0\n hosts {\n  192.0.2.1 a.test\n }\n}\n")
         lines = ['1 + 1', 's:query "a.test. A"', 'x = 5', 'x', 'error "no luck"', 'x y', '{ a = "b" }',
                  's:metric "coredns_dns_requests_total"', 'dns.NXDOMAIN', 's:reload()',
-                 'dns.sleep(0.05); return s:query("b.test. AAAA").rcode', 'exit', 'print "never"']
+                 'dns.sleep(0.05); return s:query("b.test. AAAA").rcode', 'query "a.test. A"', 'resolve("a.test", "A")',
+                 'nowhere', 'help', 'exit', 'print "never"']
         code, out, err = self.tool("repl", stdin="\n".join(lines))
         self.assertEqual((code, err), (0, ""))
         for want in ("> 2\n", "answer:     a.test. 3600 IN A 192.0.2.1\n", "> 5\n", "no luck\n", "line:1: '=' expected near 'y'",
                      '{ a = "b" }\n', "> 1\n", "> 3\n",
-                     "> SERVFAIL\n"):
+                     "> SERVFAIL\n", "unknown name 'query'; did you mean s:query?", "did you mean dns.resolve?",
+                     "unknown name 'nowhere'; there are s, dns,", '"exit" or the end of the input ends it.'):
             self.assertIn(want, out)
         self.assertNotIn("never", out)
 

@@ -292,6 +292,12 @@ class ByWatching(Case):
         self.assertEqual(s.metric("coredns_reload_failed_total"), 1)
 
         after = s.mark()
+        s.write("Corefile", corefile("192.0.2.2", WATCH + " prometheus 127.0.0.1:{http}\n"))
+        s.wait_log(r"^\[INFO\] plugin/reload: the files are again as they are served$", 10, after)
+        s.write("Corefile", BROKEN)
+        s.wait_log(r"^\[ERROR\] Restart failed: .*Corefile:2 - .*'banana'", 10, after)
+
+        after = s.mark()
         s.write("Corefile", corefile("192.0.2.3", WATCH + " prometheus 127.0.0.1:{http}\n"))
         s.wait_log(r"^\[INFO\] Reloading complete$", 10, after)
         self.assertEqual(s.query("a.test").values(), ["192.0.2.3"])

@@ -59,6 +59,26 @@ class Check(Directory):
         self.assertEqual(code, 0)
         self.assertRegex(out, r"\[WARNING\] .*Corefile:3")
 
+    def test_nobody_is_asked(self):
+        """A setup that waits for somebody's answer is checked up to there. What listens here hears nothing."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            at = "127.0.0.1:%d" % listener.getsockname()[1]
+            for call, what in ((f'dns.http.get "http://user:secret@{at}/list?key=1"', f"GET http://{at}/list"),
+                               (f'dns.http.request {{ url = "http://{at}/a", method = "PUT" }}', f"PUT http://{at}/a"),
+                               (f'pcall(dns.tcp, "{at}")', f"tcp {at}"),
+                               (f'dns.exchange("tcp://{at}", "a.test", "A")', f"tcp://{at}"),
+                               ('dns.resolve("a.test", "A")', r"[0-9a-f.:]+:53"),
+                               (f'dns.all {{ function() return dns.http.get "http://{at}/b" end }}', f"GET http://{at}/b")):
+                self.write("asks.lua", "local dns = require 'dns'\nreturn dns.plugin { name = 'asks', options = {}, "
+                                       f"setup = function() {call} error 'went on' end }}\n")
+                self.write("Corefile", ". {\n log\n asks\n whoami\n}\n")
+                code, out, err = self.tool("check")
+                self.assertEqual((code, err), (0, ""), call)
+                self.assertRegex(out, rf"^\[WARNING\] Corefile:3: asks: setup asks {what}\. A check asks nobody[^\n]*\n"
+                                      r"Corefile: 1 server block, 3 plugins: good\n$")
+            listener.setblocking(False)
+            self.assertRaises(BlockingIOError, listener.accept)
+
     def test_wrong_command_lines(self):
         self.assertEqual(self.tool("check", "-what")[0], 2)
         self.assertEqual(self.tool("check", "more")[0], 2)

@@ -165,7 +165,13 @@ static void poll_due(uv_timer_t *t)
     (void)t;
     if (process.stopping || luna_generation_watch(process.current, &process.options->source, now))
         return;
-    if (!strcmp(now, process.current->watched) || !strcmp(now, process.tried))
+    if (!strcmp(now, process.current->watched)) {
+        if (process.tried[0])
+            say(LUNA_INFO, "plugin/reload: the files are again as they are served");
+        process.tried[0] = 0; /* the same mistake is told again when it is made again */
+        return;
+    }
+    if (!strcmp(now, process.tried))
         return;
     memcpy(process.tried, now, sizeof now);
     say(LUNA_INFO, "Reloading");

@@ -72,7 +72,7 @@ function bench.run(list)
   if given.conf then
     source, why = arguments.corefile(given)
   else
-    source, first = { conf = "directive", text = (". {\n%s\n}\n"):format(given[1]), port = 53, directory = "." }, 2
+    source, first = { conf = "directive", text = (". { %s\n}\n"):format(given[1]), port = 53, directory = "." }, 2
   end
   if not source then
     io.stderr:write("lunadns bench: ", why, "\n")

@@ -11,9 +11,10 @@ local check = {
   summary = "read a Corefile, load its plugins, run their setup; serve nothing",
   doc = [[
 Reads the Corefile (default "Corefile"; "stdin" reads standard input), loads every plugin it names and runs setup as a start
-would, in a state that is thrown away: no port is opened, no watch is started, no query is served; what a setup fetches is
-really fetched. A pod's own credentials for the API server count within a pod only. Prints warnings and
-the first error with file and line. Exit code 0: the server would start; 1: it would not; 2: wrong arguments.]],
+would, in a state that is thrown away: no port is opened, no watch is started, nothing is sent, no query is served. A setup that
+asks somebody (dns.http, dns.resolve, dns.exchange, sockets) is checked up to there, and a warning says so. A pod's own
+credentials for the API server count within a pod only. Prints warnings and the first error with file and line.
+Exit code 0: the server would start; 1: it would not; 2: wrong arguments.]],
 }
 
 --- Everything up to serving. Returns nil and the error, or what was made.
@@ -44,7 +45,12 @@ function check.run(list)
     return 1
   end
   local made, err = check.load(source)
-  io.stdout:write(log.take())
+  -- The control state and a worker's say the same.
+  local told = {}
+  for line in log.take():gmatch "[^\n]*\n" do
+    if not told[line] then io.stdout:write(line) end
+    told[line] = true
+  end
   if not made then
     io.stderr:write(err, "\n")
     return 1

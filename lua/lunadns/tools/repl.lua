@@ -2,8 +2,11 @@
 local Shadow = require "lunadns.tools.shadow"
 local arguments = require "lunadns.arguments"
 local dns = require "dns"
+local ffi = require "ffi"
 local log = require "dns.test.log"
 local tools = require "lunadns.tools"
+
+ffi.cdef "int isatty(int fd);"
 
 local repl = {
   usage = "repl [-conf FILE] [-dns.port N]",
@@ -11,7 +14,8 @@ local repl = {
   doc = [[
 Loads the Corefile beside the running server and reads Lua. s is that server, as in specs: s:query "example.org. A",
 s:reload(), s:metric "coredns_cache_hits_total"; upstreams are really asked. dns is the API of plugins, and what waits there
-may be called: lines run as a handler does. A value is shown; "exit" or the end of the input ends it.]],
+may be called: lines run as a handler does. A value is shown; names that are set without `local` stay. "help" shows this,
+"exit" or the end of the input ends it.]],
 }
 
 local function show(value)
@@ -30,6 +34,20 @@ local function show(value)
     return "{ " .. table.concat(parts, ", ") .. " }"
   end
   return tostring(value)
+end
+
+--- What lines see: what they set themselves, s, dns, and Lua's own.
+local function environment(s)
+  local env = { s = s, dns = dns }
+  return setmetatable(env, {
+    __index = function(_, name)
+      local value = _G[name]
+      if value ~= nil then return value end
+      if type(s[name]) == "function" then error(("unknown name '%s'; did you mean s:%s?"):format(name, name), 0) end
+      if dns[name] ~= nil then error(("unknown name '%s'; did you mean dns.%s?"):format(name, name), 0) end
+      error(("unknown name '%s'; there are s, dns, Lua's own and what was set here; type help"):format(tostring(name)), 0)
+    end,
+  })
 end
 
 --- A chunk: first as an expression.
@@ -106,14 +124,17 @@ function repl.run(list)
     io.stderr:write("lunadns repl: ", why, "\n")
     return 1
   end
-  local env = setmetatable({ s = outside(s), dns = dns }, { __index = _G })
+  local env = environment(outside(s))
+  if ffi.C.isatty(0) == 1 then io.stdout:write('s is the server: s:query "example.org. A"; help says more, exit ends\n') end
   while true do
     print_log()
     io.stdout:write "> "
     io.stdout:flush()
     local line = io.read "*l"
     if not line or line:find "^%s*exit%s*$" then break end
-    if line:find "%S" then
+    if line:find "^%s*help%s*$" then
+      io.stdout:write(repl.doc, "\n")
+    elseif line:find "%S" then
       local chunk, err = compile(line, env)
       local results
       if chunk then results, err = evaluate(s, chunk) end
