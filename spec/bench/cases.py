@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +19,7 @@ from traffic import NOERROR, NXDOMAIN, RELOAD_QPS, UPSTREAM_ADDRESS, ZONE
 
 LATENCY_QPS = 2000    # the rate of the latency runs: far from saturation
 MILLION = 1_000_000
+WAITING = 10_000
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ CASES = [
     Case("kubernetes-store", "the store by itself", kind="store", role="kubernetes", without=("floor", "coredns")),
     Case("idle", "memory of a default Corefile without kubernetes, 2 workers", kind="idle",
          role="idle", probe="static." + ZONE),
+    Case("waiting-sleep", "10,000 queries at once whose handlers wait in dns.sleep", kind="waiting",
+         role="waiting-sleep", probe="static." + ZONE),
+    Case("waiting-resolve", "the same in dns.resolve, for an upstream that is silent", kind="waiting",
+         role="waiting-resolve", probe="static." + ZONE),
+    Case("waiting-forward", "the same in forward, to an upstream that is silent", kind="waiting",
+         role="waiting-forward", probe="static." + ZONE),
     Case("million", "1,000,000 hosts, and a reload of the file at 2,000 queries/s", kind="million",
          role="million", queries="million", probe=traffic.host(MILLION)),
     Case("reload", "reloads of the Corefile at 20,000 queries/s", kind="reload", role="reload",
@@ -82,6 +90,14 @@ def role_of(case, subject):
     if subject in case.without or role not in subjects.ROLES[subject]:
         return None
     return role
+
+
+@contextmanager
+def silence():
+    """The port of an upstream that never answers."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.bind(("127.0.0.1", 0))
+        yield s.getsockname()[1]
 
 
 class Bench:
@@ -110,7 +126,7 @@ class Bench:
         """Measures one subject once. Returns the figures as a dict."""
         run = {"cpu": self.cpu, "idle": self.idle, "million": self.million, "reload": self.reload,
                "plugin_reload": self.plugin_reload, "cluster": self.cluster, "updates": self.updates,
-               "store": self.store}
+               "store": self.store, "waiting": self.waiting}
         folder = tempfile.mkdtemp(dir=self.folder)
         try:
             return run[case.kind](case, subject, folder)
@@ -136,9 +152,9 @@ class Bench:
             with self.echo("tcp" if case.tcp else "udp", self.server_core) as (port, process):
                 yield process, subjects.Place(folder, port), 0
             return
-        with self.echo("upstream", self.load_core) as (upstream, _), self.api(role) as api:
+        with self.echo("upstream", self.load_core) as (upstream, _), self.api(role) as api, silence() as silent:
             place = subjects.Place(folder, machine.free_port(), upstream, hosts or self.hosts,
-                                   tuple(machine.free_port() for _ in range(3)), api=api)
+                                   tuple(machine.free_port() for _ in range(3)), silent=silent, api=api)
             command = subjects.command(subject, self.binaries[subject], role, place)
             with open(os.path.join(folder, "stdout"), "wb") as out, \
                     open(os.path.join(folder, "stderr"), "wb") as err:
@@ -180,7 +196,7 @@ class Bench:
             return NXDOMAIN, None  # not before all is there
         if case.queries == "nx":
             return NXDOMAIN, None
-        if role == "idle":
+        if role == "idle" or role.startswith("waiting"):
             return NOERROR, "192.0.2.7"
         if role in ("reload", "plugin-reload"):
             return NOERROR, traffic.address(0)
@@ -232,6 +248,20 @@ class Bench:
             time.sleep(min(3, self.options.seconds))  # idle is a time without queries
             rss, peak = machine.memory_kb(process.pid)
         return {"rss_kb": rss, "peak_kb": peak}
+
+    def waiting(self, case, subject, folder):
+        """Resident memory while WAITING queries wait. Each is answered in the end, and none is before it is measured."""
+        with self.server(case, subject, folder) as (process, place, _), traffic.Crowd(place.port) as crowd:
+            before = machine.memory_kb(process.pid)[0]
+            crowd.send(WAITING)
+            time.sleep(0.5)  # they are read
+            early = crowd.answered(0)
+            rss = machine.memory_kb(process.pid)[0]
+            answered = crowd.answered(WAITING, 20)
+            peak = machine.memory_kb(process.pid)[1]
+        if early or answered < WAITING:
+            raise Broken(f"of {WAITING} queries {early} were answered at once, {answered} after they had waited")
+        return {"waiting": answered, "rss_kb": rss, "peak_kb": peak, "each_kb": (rss - before) / WAITING}
 
     def million(self, case, subject, folder):
         first, second = self.million_hosts()

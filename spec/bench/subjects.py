@@ -17,7 +17,7 @@ ALL = ["floor", "lunadns", "knotd", "unbound", "dnsdist", "dnsmasq", "coredns"]
 ROLES = {
     "floor": {"hosts", "cached", "cached-log", "forward", "million", "reload", "kubernetes"},
     "lunadns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "plugin", "plugin-reload",
-                "kubernetes"},
+                "kubernetes", "waiting-sleep", "waiting-resolve", "waiting-forward"},
     "coredns": {"hosts", "cached", "cached-log", "forward", "idle", "million", "reload", "kubernetes"},
     "knotd": {"hosts"},
     "unbound": {"hosts", "cached"},
@@ -34,6 +34,7 @@ class Place:
     upstream: int = 0      # port of the upstream, when the role has one
     hosts: str = ""        # the hosts file
     ports: tuple = ()      # free ports for metrics, health, ready
+    silent: int = 0        # port of a socket that nobody reads, when the role has one
     api: object = None     # the scripted API server of role kubernetes
     generation: int = 0    # role reload: the edit of the Corefile
     polled: bool = False   # role reload: the server looks for edits itself
@@ -55,6 +56,8 @@ def find(root):
 
 def corefile(role, place):
     """The Corefile of a role: the same text for lunadns and CoreDNS."""
+    if role.startswith("waiting"):
+        return waiting_corefile(role, place)
     metrics, health, ready = place.ports
     forward = f"forward . 127.0.0.1:{place.upstream}"
     hosts = f"hosts {place.hosts} {{\n ttl 3600\n reload 1s\n }}"
@@ -84,6 +87,15 @@ def corefile(role, place):
     return f".:{place.port} {{\n bind 127.0.0.1\n " + "\n ".join(plugins) + "\n}\n"
 
 
+def waiting_corefile(role, place):
+    """Every query waits, for longer than the measure takes. Nobody reads what the upstream gets."""
+    silent = f"forward . 127.0.0.1:{place.silent} {{\n  max_fails 0\n }}"
+    plugins = {"waiting-sleep": ["sleeps"], "waiting-resolve": ["resolves"], "waiting-forward": [silent]}[role]
+    hosts = "hosts {\n  192.0.2.7 static.bench.test\n  fallthrough\n }"
+    lines = "\n ".join(["bind 127.0.0.1", hosts] + plugins)
+    return f".:{place.port} {{\n {lines}\n}}\nsilent.test:{place.port} {{\n bind 127.0.0.1\n {silent}\n}}\n"
+
+
 def write_corefile(role, place):
     """Writes the Corefile in one step, so that a server never reads half of it."""
     path = os.path.join(place.folder, "Corefile")
@@ -105,6 +117,20 @@ return dns.plugin {
   end,
 }
 """
+
+WAITS = """local dns = require "dns"
+return dns.plugin {
+  name = "NAME",
+  setup = function(_, next)
+    return function(q)
+      if q:is "static.bench.test." then return next(q) end
+      WAIT
+      return dns.REFUSED
+    end
+  end,
+}
+"""
+WAIT = {"sleeps": "dns.sleep(4)", "resolves": 'dns.resolve("x.silent.test.", "A", { timeout = 4 })'}
 
 EDITED = """local dns = require "dns"
 return dns.plugin {
@@ -134,6 +160,10 @@ def command(subject, binary, role, place):
 def _lunadns(binary, role, place):
     if role == "plugin":
         write_lines(os.path.join(place.folder, "sinkhole.lua"), SINKHOLE.splitlines())
+    for name, wait in WAIT.items():
+        if role.startswith("waiting"):
+            write_lines(os.path.join(place.folder, name + ".lua"),
+                        WAITS.replace("NAME", name).replace("WAIT", wait).splitlines())
     if role == "plugin-reload":
         write_plugin(place)
     return [binary, "-conf", write_corefile(role, place), "-quiet"]

@@ -88,6 +88,46 @@ def ask(port, name, tcp=False, timeout=0.2):
     return reply[3] & 15, found
 
 
+class Crowd:
+    """Queries for names of their own over UDP, from sixteen sockets, that are sent at once and answered late."""
+
+    def __init__(self, port):
+        self.sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(16)]
+        for s in self.sockets:
+            s.connect(("127.0.0.1", port))
+            s.setblocking(False)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        for s in self.sockets:
+            s.close()
+
+    def send(self, count):
+        for i in range(count):
+            label = b"crowd-%d" % i
+            query = struct.pack(">HHHHHH", i, 0x0100, 1, 0, 0, 0) + bytes([len(label)]) + label
+            query += b"".join(bytes([len(part)]) + part.encode() for part in ZONE.split(".")) + b"\0\0\1\0\1"
+            self.sockets[i % 16].send(query)
+            if i % 64 == 63:
+                time.sleep(0.003)  # what fits into a receive buffer of the default size
+
+    def answered(self, wanted, limit=0):
+        """How many replies have come; waits up to `limit` seconds for `wanted`."""
+        count, end = 0, time.monotonic() + limit
+        while True:
+            for s in self.sockets:
+                try:
+                    while s.recv(4096):
+                        count += 1
+                except BlockingIOError:
+                    pass
+            if count >= wanted or time.monotonic() > end:
+                return count
+            time.sleep(0.002)
+
+
 def wait_for(port, name, expected, process, tcp=False, limit=30, every=0.005):
     """Asks until the reply is `expected`. Returns the seconds that took; Broken when it never is."""
     begin = time.monotonic()
