@@ -46,6 +46,37 @@ describe("a query that is not the caller's", function()
     s:finish(held)
     s:finish(other)
   end)
+  it("has no query's values in its fields: in a spec what kept it sees that", function()
+    local later, during
+    local s = probe.server(function(_, server)
+      return function(q)
+        server:spawn(function(mine)
+          mine:delay(1)
+          later = { q.qtype, q.qclass, q.id, q.transport, q.labels, q.name_len, q.client.family, q.client.port }
+        end)
+        during = { q.qtype, q.labels }
+        return q:refuse()
+      end
+    end)
+    s:query "www.a.test. AAAA"
+    s:advance(1)
+    assert.same({ 28, 3 }, during)
+    assert.same({ 65535, 65535, 65535, 255, 0, 0, 0, 0 }, later)
+  end)
+  it("is the query that has its slot, once that is the caller's own", function()
+    local kept, same, name
+    local s = probe.server(function()
+      return function(q)
+        if kept then same, name = kept == q, kept:name_text() end
+        kept = q
+        return q:refuse()
+      end
+    end)
+    s:query "a.test. A"
+    s:query "b.test. A"
+    assert.is_true(same) -- no method could tell the two apart
+    assert.equal("b.test.", name)
+  end)
   it("raises for its records and for every method", function()
     local kept, record
     local methods, failures = require("lunadns.query").methods, {}

@@ -152,6 +152,18 @@ void luna_query_again(luna_query *q)
     memset(q->user, 0, sizeof q->user);
 }
 
+/* Plain fields of a query that is over cannot raise in Lua. In specs they hold what no query has,
+ * so that a handler which kept its q is found there; a server, where the slot is soon another
+ * query's, pays nothing for it. */
+static void spoil(luna_query *q)
+{
+    memset(q, 0xff, offsetof(luna_query, hash));
+    q->name_len = q->labels = 0;
+    q->name[0] = 0;
+    memset(&q->client, 0, sizeof q->client);
+    memset(&q->local, 0, sizeof q->local);
+}
+
 void luna_slot_release(luna_slot *slot)
 {
     luna_query *q = &slot->q;
@@ -173,6 +185,8 @@ void luna_slot_release(luna_slot *slot)
     q->runner = 0;
     q->serial++;
     q->generation = NULL;
+    if (w->offline)
+        spoil(q);
     slot->next = w->slab->free;
     w->slab->free = slot;
 }
