@@ -170,6 +170,23 @@ describe("server", function()
         assert.is_truthy(err:find(why, 1, true), err)
       end
     end)
+    it("find a number and its text in one look-up at the bound", function()
+      local s = serve [[
+        if server.role == "control" then return end
+        local c = server:counter("sized_total", "", { "kind", "size" }, { max = 3 })
+        c:inc("a", 1) c:inc("7", "28") c:inc("b", "x") c:inc("c", 5)
+        probe.c = c]]
+      local slots = probe.c.slots
+      assert.equal(slots["7"]["28"], slots[7][28])
+      assert.equal(slots.a[1], slots.a["1"])
+      assert.is_nil(slots.c)
+      probe.c:inc(7, 28)
+      probe.c:inc("7", 28)
+      probe.c:inc("a", 2)
+      assert.equal(3, s:metric 'coredns_probe_sized_total{kind="7",size="28"}')
+      assert.equal(2, s:metric 'coredns_probe_sized_total{kind="other",size="other"}')
+      s:close()
+    end)
     it("stay compiled and make nothing", function()
       local f = assert(io.open(directory .. "/probe.lua", "w"))
       f:write [[
@@ -178,17 +195,26 @@ return dns.plugin { name = "probe", setup = function(conf, next, server)
   local c = server:counter("hot_total", "", { "kind" })
   local two = server:counter("hot2_total", "", { "kind", "type" })
   local full = server:counter("hot3_total", "", { "kind" }, { max = 1 })
+  local numbers = server:counter("hot4_total", "", { "kind", "type" }, { max = 2 })
   local h = server:histogram("hot", "", { "kind" }, { 1, 2, 4 })
   local g = server:gauge("hot_gauge", "")
   full:inc "first" full:inc "second"
+  numbers:inc("a", 1) numbers:inc("a", "28") numbers:inc("a", 99)
   return function(q)
-    c:inc "a" two:inc("a", q.qtype) full:inc "third" h:observe(q.packet_len, "a") g:inc() g:dec()
+    c:inc "a" two:inc("a", q.qtype) full:inc "third" numbers:inc("a", q.qtype) h:observe(q.packet_len, "a") g:inc() g:dec()
     return 0
   end
 end }]]
       f:close()
       local s = t.server(". {\n probe\n}", { directory = directory })
       assert.hot(s, { "example.org. A", "example.org. AAAA" })
+      s:query "example.org. MX" -- a value that comes when all is compiled
+      s:query "example.org. TXT"
+      assert.hot(s, { "example.org. A", "example.org. AAAA", "example.org. MX", "example.org. TXT" })
+      local before = s:metric 'coredns_probe_hot4_total{kind="a",type="28"}'
+      s:query "example.org. AAAA"
+      assert.equal(before + 1, s:metric 'coredns_probe_hot4_total{kind="a",type="28"}')
+      assert.is_true(s:metric 'coredns_probe_hot4_total{kind="other",type="other"}' > 10000)
       s:close()
     end)
   end)

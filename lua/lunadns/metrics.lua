@@ -83,6 +83,19 @@ local function remember(slots, given, slot)
   slots[given[#given]] = slot
 end
 
+--- The same for the texts of a series. A number stands for its text, so that one may come as either.
+local function remember_each(slots, texts, slot, i)
+  local number = tonumber(texts[i])
+  for _, key in ipairs { texts[i], tostring(number) == texts[i] and number or nil } do
+    if i == #texts then
+      slots[key] = slot
+    else
+      slots[key] = slots[key] or {}
+      remember_each(slots[key], texts, slot, i + 1)
+    end
+  end
+end
+
 --- The values of a series that another worker has made, nil when its other labels are not ours.
 local function values_of(self, text)
   local found, i = {}, 0
@@ -101,7 +114,7 @@ local function close(self)
     local slot = C.luna_series_at(self.family, index, buffer, 8192)
     if slot == 0 then break end
     local given = slot > 0 and values_of(self, ffi.string(buffer))
-    if given then remember(self.slots, given, slot) end
+    if given then remember_each(self.slots, given, slot, 1) end
   end
   local others = {}
   for i, part in ipairs(self.parts) do others[i] = (part or "other") .. "\31" end
@@ -115,7 +128,7 @@ end
 --- The slot of values that were not met before.
 local function find(self, ...)
   if self.full then
-    -- A number may stand for a text that is known.
+    -- What is neither text nor number may stand for a text that is known.
     local slots = self.slots
     for i = 1, self.later do slots = type(slots) == "table" and slots[text_of((select(i, ...)), self.name)] or nil end
     return slots or self.overflow
@@ -138,11 +151,11 @@ local function find(self, ...)
   return self.overflow
 end
 
---- What has no slot: beyond the bound without another look, since every text that has one is known then.
+local function plain(value) return value == nil or type(value) == "string" or type(value) == "number" end
+
+--- What has no slot: beyond the bound without another look, since every text and number that has one is known then.
 local function other(self, a, b, c)
-  if self.full and type(a) == "string" and (b == nil or type(b) == "string") and (c == nil or type(c) == "string") then
-    return self.overflow
-  end
+  if self.full and a ~= nil and plain(a) and plain(b) and plain(c) then return self.overflow end
   return find(self, a, b, c)
 end
 
