@@ -85,6 +85,56 @@ function api.faults(fn)
   return faults
 end
 
+local BUILT_IN = {}
+for name in ([[any nil boolean number integer string table function thread userdata lightuserdata fun self true false
+  ffi.cdata* ffi.ctype* T]]):gmatch "%S+" do BUILT_IN[name] = true end
+
+--- The type at the beginning of a text: up to the first blank outside of brackets and quotes, that no ":", "|" or "," joins.
+local function type_at(text)
+  local depth, i = 0, 1
+  while i <= #text do
+    local c = text:sub(i, i)
+    if c == '"' then
+      i = text:find('"', i + 1, true) or #text
+    elseif c:find "[%(%[{<]" then
+      depth = depth + 1
+    elseif c:find "[%)%]}>]" then
+      depth = depth - 1
+    elseif c == " " and depth == 0 and not text:sub(1, i - 1):find "[:|,]$" then
+      break
+    end
+    i = i + 1
+  end
+  return text:sub(1, i - 1)
+end
+
+--- Types that annotations name and nothing declares: "FILE:LINE: NAME".
+---@return string[]
+function api.undeclared()
+  local pipe = assert(io.popen "find lua plugins examples -name '*.lua'")
+  local declared, named = {}, {}
+  for file in pipe:lines() do
+    for number, line in ipairs(lines_of(file)) do
+      local what, name = line:match "^%s*%-%-%-@(%w+) ([%w_%.%*]+)"
+      if what == "class" or what == "alias" then declared[name] = true end
+      line = line:gsub("@field private ", "@field "):gsub("@field package ", "@field ")
+      local text = line:match "^%s*%-%-%-@param [%w_%.]+%?? (.*)$" or line:match "^%s*%-%-%-@field [%w_%[%]]+%?? (.*)$"
+        or line:match "^%s*%-%-%-@return (.*)$" or line:match "%-%-%-@type (.*)$"
+      if text then named[#named + 1] = { at = ("%s:%d"):format(file, number), text = type_at(text) } end
+    end
+  end
+  pipe:close()
+  local found = {}
+  for _, one in ipairs(named) do
+    -- Without texts and the names of parameters and fields.
+    local types = one.text:gsub('"[^"]*"', ""):gsub("[%w_]+%??:", "")
+    for name in types:gmatch "[%a_][%w_%.%*]*" do
+      if not (BUILT_IN[name] or declared[name]) then found[#found + 1] = one.at .. ": " .. name end
+    end
+  end
+  return found
+end
+
 --- All text of the specs.
 ---@return string
 function api.specs()

@@ -41,6 +41,19 @@ describe("the public API", function()
     end
     assert.equal("", table.concat(faults, "\n"))
   end)
+  it("names no type that is not declared", function()
+    assert.equal("", table.concat(api.undeclared(), "\n"))
+  end)
+  it("declares each assertion of dns.test for editors", function()
+    local f = assert(io.open "lua/dns/types.lua")
+    local types, missing = f:read "*a", {}
+    f:close()
+    for line in io.lines "lua/dns/test/asserts.lua" do
+      local name = line:match "^%-%-   assert%.([%w_]+)%("
+      if name and not types:find("---@field " .. name .. " fun(", 1, true) then missing[#missing + 1] = name end
+    end
+    assert.equal("", table.concat(missing, "\n"))
+  end)
   it("has a spec for each function", function()
     local text, missing = api.specs(), {}
     for _, fn in ipairs(found) do
