@@ -28,18 +28,24 @@ describe("cache", function()
   after_each(t.close_all)
 
   describe("keeps a reply", function()
-    it("for its TTL, counted down, with AA", function()
+    it("for its TTL, counted down", function()
       local s = cache()
       s:upstream { [NAME] = { answer = line(1) } }
-      assert.is_false(s:query(NAME).flags.aa)
+      s:query(NAME)
       s:advance(10)
-      local reply = s:query("wWw.TEST. A")
-      assert.answer(line(1, 50), reply)
-      assert.is_true(reply.flags.aa)
+      assert.answer(line(1, 50), s:query("wWw.TEST. A"))
       assert.equal(1, asked(s))
       s:advance(50)
       assert.answer(line(1), s:query(NAME))
       assert.equal(2, asked(s))
+    end)
+    it("with the AA that it came with", function()
+      local s = cache()
+      s:upstream { [NAME] = { answer = line(1) }, ["zone.test. A"] = { answer = "zone.test. 60 IN A 192.0.2.1", aa = true } }
+      for _ = 1, 2 do
+        assert.is_false(s:query(NAME).flags.aa)
+        assert.is_true(s:query("zone.test. A").flags.aa)
+      end
     end)
     it("for at most the TTL of the Corefile, which the first client sees too", function()
       local s = cache "30"

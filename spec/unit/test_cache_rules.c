@@ -270,11 +270,11 @@ static void a_hit(void **state)
     assert_int_equal(rr[1].ttl, 50);
     assert_memory_equal(q->reply + 12, "\3wWw\7Example\3ORG", 17);
     assert_int_equal(luna_get16(q->reply), q->id);
-    assert_int_equal(luna_reply_get_flags(q), LUNA_QR | LUNA_AA | LUNA_RA);
+    assert_int_equal(luna_reply_get_flags(q), LUNA_QR | LUNA_RA);
     luna_query_free(q);
     q = ask(s, "www.example.org.", A, LUNA_RD, 0);
     assert_int_equal(luna_cache_lookup(c, q, &hit), LUNA_OK);
-    assert_int_equal(luna_reply_get_flags(q), LUNA_QR | LUNA_AA | LUNA_RA | LUNA_RD);
+    assert_int_equal(luna_reply_get_flags(q), LUNA_QR | LUNA_RA | LUNA_RD);
     luna_query_free(q);
     /* Other bits, other entries. */
     q = ask(s, "www.example.org.", A, LUNA_RD | LUNA_CD, 0);

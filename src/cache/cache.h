@@ -178,8 +178,8 @@ bool cache_ghost_size(cache_ghost *g, uint32_t entries);
 
 /* ---- lookup.c */
 
-/* Writes an entry as q's reply. set: flags to set (LUNA_AA on a hit). */
-int cache_write(luna_query *q, cache_entry *e, uint32_t ttl, unsigned set);
+/* Writes an entry as q's reply, with the flags that came with it. */
+int cache_write(luna_query *q, cache_entry *e, uint32_t ttl);
 /* The TTL that a stale answer shows. */
 uint32_t cache_stale_ttl(const luna_cache *c, const cache_entry *e);
 /* The entry that answers under c's configuration, or NULL; *left: its seconds. */

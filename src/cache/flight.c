@@ -59,7 +59,7 @@ static void nobody_leads(cache_flight *f, const luna_worker *here)
 
 static int take_stale(luna_query *q, cache_flight *f)
 {
-    return cache_write(q, f->stale, f->stale_ttl, LUNA_AA) == LUNA_OK ? LUNA_STALE : LUNA_E_CANCEL;
+    return cache_write(q, f->stale, f->stale_ttl) == LUNA_OK ? LUNA_STALE : LUNA_E_CANCEL;
 }
 
 /* A reply that was cut serves those who take no more than the leader. */
@@ -99,8 +99,8 @@ int flight_result(luna_cache *c, luna_query *q, luna_cache_hit *hit)
         switch (atomic_load_explicit(&f->state, memory_order_acquire)) {
         case FLIGHT_DONE:
             if (takes_result(q, f))
-                code = cache_write(q, f->result, f->result->ttl, 0) == LUNA_OK ? LUNA_OK
-                                                                               : LUNA_E_CANCEL;
+                code =
+                    cache_write(q, f->result, f->result->ttl) == LUNA_OK ? LUNA_OK : LUNA_E_CANCEL;
             break;
         case FLIGHT_FAILED:
             hit->rcode = f->rcode;

@@ -12,13 +12,13 @@ static bool shared_type(unsigned qtype)
 /* A refresh that has not ended after this time never will. */
 static const uint64_t REFRESH_LOST = 30ull * NS_PER_S;
 
-int cache_write(luna_query *q, cache_entry *e, uint32_t ttl, unsigned set)
+int cache_write(luna_query *q, cache_entry *e, uint32_t ttl)
 {
     if (e->len > q->reply_cap && luna_reply_reserve(q, e->len) != LUNA_OK)
         return LUNA_E_SPACE;
     uint8_t *o = q->reply;
     memcpy(o, e->wire, e->len);
-    unsigned flags = e->flags | set | (q->flags & (LUNA_RD | LUNA_CD));
+    unsigned flags = e->flags | (q->flags & (LUNA_RD | LUNA_CD));
     if (!q->do_bit && !(q->flags & LUNA_AD)) /* RFC 6840 5.7 */
         flags &= ~(unsigned)LUNA_AD;
     luna_put16(o, q->id);
@@ -111,7 +111,7 @@ static int ask(luna_query *q)
 
 static int write_stale(const luna_cache *c, luna_query *q, cache_entry *e)
 {
-    if (cache_write(q, e, cache_stale_ttl(c, e), LUNA_AA) != LUNA_OK)
+    if (cache_write(q, e, cache_stale_ttl(c, e)) != LUNA_OK)
         return ask(q);
     return LUNA_STALE;
 }
@@ -155,7 +155,7 @@ static int look(luna_cache *c, luna_query *q, luna_cache_hit *hit, bool alone)
         if (c->config.prefetch_amount > 0 && wants_prefetch(c, e, now, left) && claim(q, e, 0))
             hit->flags |= LUNA_CACHE_REFRESH;
         uint32_t ttl = c->config.keep_ttl ? e->ttl : (uint32_t)left;
-        return cache_write(q, e, ttl, LUNA_AA) == LUNA_OK ? LUNA_OK : ask(q);
+        return cache_write(q, e, ttl) == LUNA_OK ? LUNA_OK : ask(q);
     }
     if (c->config.stale_verify)
         return alone ? ask(q) : verify(c, q, &k, e, hit);
