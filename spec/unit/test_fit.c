@@ -77,7 +77,7 @@ static void mirrors_opt(void **state)
     spec_free(q);
 }
 
-static void sends_back_known_options(void **state)
+static void sends_back_no_options(void **state)
 {
     (void)state;
     static const uint8_t options[] = {0,   3,  0, 0,                         /* NSID */
@@ -88,15 +88,12 @@ static void sends_back_known_options(void **state)
                                       0,   12, 0, 3, 0, 0, 0,                /* PADDING */
                                       0,   15, 0, 2, 0, 1,                   /* EDE */
                                       255, 1,  0, 0};                        /* local use */
-    static const uint8_t echoed[] = {0, 3, 0, 0, 0, 9,  0, 0, 0, 10, 0, 8, 1, 2, 3, 4,
-                                     5, 6, 7, 8, 0, 11, 0, 0, 0, 12, 0, 3, 0, 0, 0};
     const spec_opt opt = {1232, 0, 0, options, sizeof options};
     luna_query *q = spec_query(LUNA_UDP, "example.org", 1, &opt);
     luna_reply_start(q, 0);
     fit(q);
     assert_int_equal(records(q), 1);
-    assert_int_equal(rr[0].end - rr[0].rdata, sizeof echoed);
-    assert_memory_equal(q->reply + rr[0].rdata, echoed, sizeof echoed);
+    assert_int_equal(rr[0].end - rr[0].rdata, 0);
     spec_free(q);
 }
 
@@ -384,7 +381,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(leaves_a_small_reply_alone),
         cmocka_unit_test(mirrors_opt),
-        cmocka_unit_test(sends_back_known_options),
+        cmocka_unit_test(sends_back_no_options),
         cmocka_unit_test(adds_an_extended_error_once),
         cmocka_unit_test(keeps_an_upstreams_opt_last),
         cmocka_unit_test(drops_opt_when_the_client_sent_none),

@@ -43,13 +43,6 @@ static void opt_add(luna_opt *o, unsigned code, const uint8_t *data, uint32_t n)
     o->len += 4 + n;
 }
 
-/* What a client's OPT may hold that is sent back: NSID, EXPIRE, COOKIE, TCP-KEEPALIVE, PADDING, as
- * CoreDNS does. */
-static int is_echoed(unsigned code)
-{
-    return code == 3 || (code >= 9 && code <= 12);
-}
-
 /* The client's subnet with the scope that a plugin has set, RFC 7871 7.2.1. */
 static void opt_add_subnet(luna_opt *o, const luna_query *q)
 {
@@ -62,10 +55,9 @@ static void opt_add_subnet(luna_opt *o, const luna_query *q)
         o->octets[before + 7] = (uint8_t)(q->subnet_scope - 1);
 }
 
-/* Adds options; all of an upstream's (but the subnet when a plugin has set it), or those of the
- * client that are echoed. Returns 1 when one of them is the extended error with this code. */
-static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, int subnet,
-                    unsigned error)
+/* Adds an upstream's options (but the subnet when a plugin has set it). Returns 1 when one of them
+ * is the extended error with this code. */
+static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int subnet, unsigned error)
 {
     uint32_t at = 0;
     int found = 0;
@@ -73,17 +65,18 @@ static int opt_copy(luna_opt *o, const uint8_t *options, uint32_t n, int all, in
         uint32_t code = luna_get16(options + at), size = luna_get16(options + at + 2);
         if (n - at - 4 < size)
             break;
-        if ((all && !(subnet && code == OPTION_SUBNET)) || is_echoed(code))
+        if (!(subnet && code == OPTION_SUBNET))
             opt_add(o, code, options + at + 4, size);
-        if (all && code == OPTION_EDE && size >= 2 && luna_get16(options + at + 4) == error)
+        if (code == OPTION_EDE && size >= 2 && luna_get16(options + at + 4) == error)
             found = 1;
         at += 4 + size;
     }
     return found;
 }
 
-/* Fills o for the client; rr is the reply's OPT record or NULL. Options that would leave no room
- * for header and question are left out. */
+/* Fills o for the client; rr is the reply's OPT record or NULL. The client's own options do not
+ * come back: an echo would claim what was not done (RFC 7873 5.2.1, RFC 7828 3.3.2), and
+ * CoreDNS 1.15 has none. Options that would leave no room for header and question are left out. */
 static void make_opt(luna_opt *o, const luna_query *q, const luna_rr *rr, uint32_t limit)
 {
     unsigned error = q->ede_code ? q->ede_code - 1u : 0x10000u;
@@ -92,10 +85,8 @@ static void make_opt(luna_opt *o, const luna_query *q, const luna_rr *rr, uint32
     o->cap = limit - question > sizeof o->octets ? sizeof o->octets : limit - question;
     opt_begin(o, q, rr ? q->reply[rr->rdata - 6] : 0);
     if (rr)
-        told = opt_copy(o, q->reply + rr->rdata, (uint32_t)(rr->end - rr->rdata), 1,
-                        q->subnet_scope, error);
-    else if (q->opt_len > 0)
-        opt_copy(o, q->packet + q->opt_at + 11, q->opt_len, 0, 0, error);
+        told = opt_copy(o, q->reply + rr->rdata, (uint32_t)(rr->end - rr->rdata), q->subnet_scope,
+                        error);
     if (q->subnet_scope)
         opt_add_subnet(o, q);
     if (q->ede_code && !told) {
