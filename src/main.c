@@ -115,6 +115,8 @@ int main(int argc, char **argv)
         snprintf(name, sizeof name, "%.*s", equals ? (int)(equals - flag) : 31, flag);
         if (!strcmp(name, "conf")) {
             o.source.conf = value_of(argv, &i, name, equals);
+            if (!o.source.conf[0]) /* as without the flag */
+                o.source.conf = NULL;
         } else if (!strcmp(name, "dns.port") || !strcmp(name, "p")) {
             const char *given = value_of(argv, &i, name, equals);
             char *end;

@@ -28,7 +28,7 @@ class Flags(Case):
     def test_plugins_lists_directives(self):
         code, out, err = run(["-plugins"])
         self.assertEqual((code, err), (0, ""))
-        for name in ("dns.hosts", "dns.forward", "dns.cache", "dns.whoami"):
+        for name in ("hosts", "forward", "cache", "whoami"):
             self.assertIn(name, out.split())
 
     def test_plugins_name_prints_its_help(self):
@@ -52,6 +52,10 @@ class Flags(Case):
                 s = self.server(None, form, files={"other": WHOAMI})
                 self.assertEqual(s.query("a.test").rcode, "NOERROR")
                 s.stop()
+
+    def test_empty_conf_is_no_conf(self):
+        s = self.server(None, ["-conf", "", "-p", "{port}"], files={"Corefile": ".:{port2} {\n whoami\n}\n"})
+        self.assertEqual(s.query("a.test", port=s.number("port2")).rcode, "NOERROR")
 
     def test_default_port_flags(self):
         for form in (["-dns.port", "{port}"], ["--dns.port={port}"], ["-p", "{port}"], ["-p={port}"]):

@@ -28,12 +28,12 @@ function tree.add_word(self, run, place, name)
   return token
 end
 
---- The current token is `{`: opens the run's block, or that of the entry before it.
+--- The current token is `{`: opens the run's block, or that of the entry before it. As in CoreDNS the run's may stand on a
+--- line of its own.
 function tree.open_brace(self, run, place, name)
   if place.nesting >= MAX_NESTING then self:fail(format("braces nested deeper than %d levels", MAX_NESTING)) end
   local list = {}
   if place.nesting == 0 then
-    if self:new_line() then self:fail(format("Unexpected '{': it has to stand on the line of '%s'", name)) end
     if run.block then self:fail(format("Unexpected second '{' after '%s'", name)) end
     run.block = list
   else

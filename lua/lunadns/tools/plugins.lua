@@ -34,8 +34,7 @@ function plugins.run(arguments)
     io.stdout:write(spec.schema:help())
     return 0
   end
-  io.stdout:write "Server types:\n  dns\n\nOther plugins:\n"
-  for _, each in ipairs(plugins.builtin()) do io.stdout:write("  dns.", each, "\n") end
+  for _, each in ipairs(plugins.builtin()) do io.stdout:write(each, "\n") end
 end
 
 return plugins
