@@ -205,7 +205,8 @@ unsigned luna_reply_count(const luna_query *q, int section);
 /* Octets of the reply with every name written out, as CoreDNS's log and metrics count it. */
 uint32_t luna_reply_size(luna_query *q);
 /* Copies a whole wire message into the reply, its id replaced by the query's, and its question by
- * the query's own. Returns 0, LUNA_E_FORMAT when the message does not parse, LUNA_E_SPACE. */
+ * the query's own; octets behind the last record are left out. Returns 0, LUNA_E_FORMAT when the
+ * message does not parse, LUNA_E_SPACE. */
 int luna_reply_set(luna_query *q, const uint8_t *message, size_t len);
 /* Adds records of a whole wire message to the reply, each at the end of its own section: of those
  * sections whose bits (1 << LUNA_ANSWER ...) are set, OPT left out. Returns 0, LUNA_E_FORMAT when

@@ -150,6 +150,13 @@ class Lying(Forwarding):
             q.send(bytes(data))
         self.both(lie)
 
+    def test_octets_behind_the_last_record(self):
+        """A reply that is padded is a reply, with and without its question."""
+        s = self.forward(self.upstream(lambda q: GOOD(q) + b"\0" * 9))
+        for transport in ("udp", "tcp"):
+            reply = s.query("padded.up", transport=transport)
+            self.assertEqual((reply.rcode, reply.trailing), ("NOERROR", b""))
+
     def test_letter_case_of_the_question(self):
         """A reply in another case is the reply; the client sees its own."""
         s = self.forward(self.upstream(lambda q: q.reply(question=(q.message.name.swapcase(), "A"),

@@ -116,6 +116,23 @@ static void an_extended_rcode_is_an_error(void **state)
     spec_free(q);
 }
 
+/* As CoreDNS: a server that pads its replies is understood. */
+static void what_is_behind_the_last_record_is_left_out(void **state)
+{
+    luna_query *q = reply(0, 0, address, NULL);
+    uint8_t whole[512];
+    uint32_t len = q->reply_len;
+    (void)state;
+    memset(whole, 0, sizeof whole);
+    memcpy(whole, q->reply, len);
+    assert_int_equal(luna_reply_set(q, whole, len + 9), 0);
+    assert_int_equal(q->reply_len, len);
+    assert_int_equal(luna_reply_set(q, whole, len - 1), LUNA_E_FORMAT);
+    whole[7]++; /* one record more, which is none */
+    assert_int_equal(luna_reply_set(q, whole, len + 9), LUNA_E_FORMAT);
+    spec_free(q);
+}
+
 static void a_signature_counts_for_who_asks_for_it(void **state)
 {
     char signature[256], begin[20], end[20];
@@ -160,6 +177,7 @@ int main(void)
         cmocka_unit_test(no_reply_is_an_error),
         cmocka_unit_test(transfers_and_notifications_are_errors),
         cmocka_unit_test(an_extended_rcode_is_an_error),
+        cmocka_unit_test(what_is_behind_the_last_record_is_left_out),
         cmocka_unit_test(a_signature_counts_for_who_asks_for_it),
         cmocka_unit_test(what_does_not_parse_is_an_error),
     };

@@ -247,7 +247,8 @@ static void takes_an_upstream_message(void **state)
     }
     assert_int_equal(records(q), 4); /* still the old one */
     m[n] = 0;
-    assert_int_equal(luna_reply_set(q, m, n + 1), LUNA_E_FORMAT);
+    assert_int_equal(luna_reply_set(q, m, n + 1), 0); /* padded */
+    assert_int_equal(q->reply_len, n);
     spec_reply_limit = 60;
     luna_reply_clear(q);
     free(q->reply);

@@ -11,22 +11,26 @@ static int same_question(const luna_query *q, const uint8_t *message, size_t len
            luna_get16(message + LUNA_HEADER + q->name_len + 2) == q->qclass;
 }
 
-/* A pass over the message: 0 with what OPT it has, or LUNA_E_FORMAT. */
-static int check(const uint8_t *message, uint32_t len, uint32_t *opts)
+/* A pass over the message: 0 with what OPT it has, or LUNA_E_FORMAT. Some servers pad their
+ * replies: len is set to where the last record ends. */
+static int check(const uint8_t *message, size_t *len, uint32_t *opts)
 {
     luna_cursor c;
     luna_rr rr;
     int code;
     *opts = 0;
-    if (len < LUNA_HEADER || luna_get16(message + 4) > 1 ||
-        luna_cursor_begin(&c, message, len) != LUNA_OK)
+    if (*len < LUNA_HEADER || *len > LUNA_MESSAGE_MAX || luna_get16(message + 4) > 1 ||
+        luna_cursor_begin(&c, message, (uint32_t)*len) != LUNA_OK)
         return LUNA_E_FORMAT;
     while ((code = luna_cursor_next(&c, &rr)) == 1)
         if (rr.type == LUNA_TYPE_OPT) {
             if (rr.section != LUNA_ADDITIONAL || rr.rdata != rr.owner + 11 || (*opts)++ > 0)
                 return LUNA_E_FORMAT;
         }
-    return code;
+    if (code < 0 && (c.section < LUNA_ADDITIONAL || c.left > 0))
+        return code;
+    *len = c.at;
+    return LUNA_OK;
 }
 
 /* The question of the message is another one, or is missing: every record is written anew after
@@ -57,7 +61,7 @@ static int set_under_question(luna_query *q, const uint8_t *message, uint32_t le
 int luna_reply_set(luna_query *q, const uint8_t *message, size_t len)
 {
     uint32_t opts;
-    if (len > LUNA_MESSAGE_MAX || check(message, (uint32_t)len, &opts) != LUNA_OK)
+    if (check(message, &len, &opts) != LUNA_OK)
         return LUNA_E_FORMAT;
     if (same_question(q, message, len)) {
         if (message != q->reply) {
