@@ -157,7 +157,7 @@ local function setup(conf, next, server)
   local OK, WAIT, NONE = C.LUNA_OK, C.LUNA_WAIT, C.LUNA_NONE
   local STALE, CANCEL, FORMAT = C.LUNA_STALE, C.LUNA_E_CANCEL, C.LUNA_E_FORMAT
   local REFRESH, DENIAL, VERIFY = C.LUNA_CACHE_REFRESH, C.LUNA_CACHE_DENIAL, C.LUNA_CACHE_VERIFY
-  local TCP, NOERROR = C.LUNA_TCP, dns.NOERROR
+  local TCP, NOERROR, SERVFAIL = C.LUNA_TCP, dns.NOERROR, dns.SERVFAIL
 
   --- Which stores a question keeps out of: 1 success, 2 denial, 3 both.
   local function disabled(q)
@@ -210,6 +210,11 @@ local function setup(conf, next, server)
     if q.reply_len > 0 then
       code = store(q, m, disabled(q))
       q.author = -1 -- in CoreDNS's metrics the reply of a miss is the cache's too
+    elseif rcode == SERVFAIL and err then
+      -- An upstream that does not answer: kept like the SERVFAIL of one that does, or each retry waits for it again.
+      C.luna_reply_start(q, SERVFAIL)
+      code = store(q, m, disabled(q))
+      if code ~= STALE then C.luna_reply_clear(q) end
     else
       code = C.luna_cache_give_up(cache, q, rcode)
     end
@@ -246,7 +251,8 @@ local function setup(conf, next, server)
   end
 
   return function(q)
-    if not zones:match(q) or live and live:match(q) then return next(q) end
+    -- A NOTIFY has the name and type of a query, and is none.
+    if q.opcode ~= 0 or not zones:match(q) or live and live:match(q) then return next(q) end
     local m = by_site[q.block]
     m.requests:inc()
     -- What is never kept needs no lookup, and nobody waits for anyone.

@@ -62,6 +62,13 @@ describe("cache", function()
       assert.answer("short.test. 10 IN A 192.0.2.2", s:query "short.test. A")
       assert.equal("test. 40", s:query("none.test. A").authority[1]:match "^test. %d+")
     end)
+    it("to a query, which a NOTIFY is not", function()
+      local s = cache()
+      s:upstream { [NAME] = line(1) }
+      s:query(NAME)
+      assert.equal(0, change(s, "requests_total", function() s:query(NAME, { opcode = "NOTIFY" }) end))
+      assert.is_true(asked(s) > 1)
+    end)
     it("of its zones only", function()
       local s = cache "other.test"
       s:upstream { [NAME] = line(1, 1) }
@@ -105,6 +112,24 @@ describe("cache", function()
       s:advance(1)
       s:query(NAME)
       assert.equal(2, asked(s))
+    end)
+    it("that an upstream never gave, as its SERVFAIL", function()
+      for servfail, again in pairs { ["10s"] = false, ["0s"] = true } do
+        local s = cache("{\n servfail " .. servfail .. "\n}")
+        s:upstream { [NAME] = { drop = true } }
+        local first = s:send(NAME)
+        s:advance(6)
+        assert.rcode("SERVFAIL", s:finish(first))
+        local before = asked(s)
+        local second = s:send(NAME)
+        assert.equal(again, asked(s) > before)
+        s:advance(6)
+        assert.rcode("SERVFAIL", s:finish(second))
+        s:upstream { [NAME] = line(1) }
+        s:advance(10)
+        assert.answer(line(1), s:query(NAME))
+        t.close_all()
+      end
     end)
   end)
 
