@@ -179,8 +179,8 @@ int luna_name_under(const luna_name *a, const luna_name *b);
 /* ---- replies (src/dns/reply.c), RFC 1035 4.1, RFC 6891
  * --------------------------------------------------------- */
 
-/* Begins the reply anew: QR set, opcode, RD and CD as the query's, rcode, the question in the
- * client's letter case, no records. Returns 0. */
+/* Begins the reply anew: QR set, opcode as the query's, RD and CD too unless it is a NOTIFY, rcode,
+ * the question in the client's letter case, no records. Returns 0. */
 int luna_reply_start(luna_query *q, int rcode);
 /* Adds one record at the end of a section (LUNA_ANSWER ...). owner is a wire name, or NULL for the
  * question name; names inside rdata are uncompressed. A record for an earlier section than the last

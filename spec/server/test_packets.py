@@ -45,6 +45,12 @@ class Rules(Packets):
             reply = self.both(packet(flags=opcode << 11), "NOERROR" if opcode in (0, 4) else "NOTIMP")
             self.assertEqual(reply.opcode, opcode)
 
+    def test_rd_and_cd_are_bits_of_a_query(self):
+        """RFC 1996 4.7 has none in the reply to a NOTIFY; RFC 1035 4.1.1 copies RD of a query."""
+        for opcode, flags in ((0, 0x0110), (4, 0)):
+            reply = self.both(packet(flags=opcode << 11 | 0x0110), "NOERROR")
+            self.assertEqual(reply.flags & 0x0110, flags)
+
     def test_dynamic_update_is_not_implemented(self):
         zone = pack_name("example.org") + struct.pack("!HH", 6, 1)
         self.both(packet(flags=5 << 11, counts=(1, 0, 1, 0), question=zone, rest=record()), "NOTIMP")
