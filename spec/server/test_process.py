@@ -200,6 +200,20 @@ class Signals(Case):
                 s.check_reports()
 
 
+class TakingOver(Case):
+    def test_the_next_process_starts_before_the_old_one_ends(self):
+        """A rolling update on a host's network: ports for DNS and HTTP are those of the old process."""
+        block = (".:%d {\n hosts {\n  192.0.2.%d a.test\n }\n health 127.0.0.1:%d\n ready 127.0.0.1:%d\n"
+                 " prometheus 127.0.0.1:%d\n}\n")
+        ports = [free_port() for _ in range(3)]
+        old = self.server(block % (port := free_port(), 1, *ports), port=port)
+        new = self.server(block % (port, 2, *ports), port=port)
+        old.stop()
+        self.assertEqual(new.query("a.test").values(), ["192.0.2.2"])
+        for at, path in zip(ports, ("/health", "/ready", "/metrics")):
+            self.assertEqual(new.http(path, at).status, 200, path)
+
+
 class LameDuck(Case):
     COREFILE = ".:{port} {\n whoami\n ready 127.0.0.1:{http2}\n health 127.0.0.1:{http} {\n lameduck 2s\n }\n}\n"
 

@@ -117,6 +117,8 @@ static int open_socket(const struct sockaddr_storage *at, const char **call)
     if (fd < 0)
         return -1;
     setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    /* As the DNS listeners: the process that takes over starts before the old one has ended. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &on, sizeof on);
     if (six)
         setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &off, sizeof off);
     *call = "bind";
