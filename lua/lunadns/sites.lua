@@ -63,6 +63,24 @@ local function any_class(block)
   return false
 end
 
+local ANY = { [""] = true, ["0.0.0.0"] = true, ["::"] = true }
+
+-- As in CoreDNS `bind ::` and `bind 0.0.0.0` are all addresses of both families, unless blocks on a port name them both.
+local function all_addresses(blocks)
+  local named = {}
+  for _, block in ipairs(blocks) do
+    for _, site in ipairs(block.sites) do
+      local port = site.key.port
+      named[port] = named[port] or {}
+      named[port][site.bind] = true
+    end
+  end
+  return function(site)
+    local on = named[site.key.port]
+    return ANY[site.bind] and (on[""] or not (on["0.0.0.0"] and on["::"]))
+  end
+end
+
 --- Opens every address in the core and tells it which zones it serves.
 ---@param blocks LunaBlock[]
 ---@param generation ffi.cdata* luna_generation
@@ -77,11 +95,12 @@ function sites.listen(blocks, generation)
   end
   local err = corefile.check_overlap(claims)
   if err then return nil, err end
+  local all = all_addresses(blocks)
   for _, block in ipairs(blocks) do
     local times = block.settings.timeouts or {}
     for _, site in ipairs(block.sites) do
       local addr = ffi.new "luna_addr"
-      if site.bind ~= "" then addr = assert(boundary.addr(site.bind)) end
+      if not all(site) then addr = assert(boundary.addr(site.bind)) end
       addr.port = site.key.port
       local listener = C.luna_config_listen(generation, addr, err_buffer, 1024)
       if listener < 0 then return nil, ffi.string(err_buffer) end

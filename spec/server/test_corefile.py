@@ -221,6 +221,33 @@ class Addresses(Case):
         self.assertIn("".join(f".:{s.port} on 127.0.0.{i}\n" for i in (2, 3, 4)), s.out)
         s.stop()
 
+    def test_bind_to_the_address_of_all_is_both_families(self):
+        for bind in ("::", "0.0.0.0", "0.0.0.0 ::"):
+            s = self.server(f".:{{port}} {{\n bind {bind}\n whoami\n}}\n")
+            for address in ("127.0.0.1", "127.0.0.2") + (("::1",) if has_ipv6() else ()):
+                for transport in ("udp", "tcp"):
+                    with self.subTest(bind, address=address, transport=transport):
+                        self.assertEqual(s.query("a.test", "A", transport, address=address).rcode, "NOERROR")
+            s.stop()
+
+    def test_bind_to_all_beside_a_block_without_bind(self):
+        """They share their sockets, so that each query finds the block of its name."""
+        s = self.server("a.test:{port} {\n bind 0.0.0.0\n" + hosts("192.0.2.1 a.test") + "}\n"
+                        "b.test:{port} {\n" + hosts("192.0.2.2 b.test") + "}\n")
+        for _ in range(8):
+            self.assertEqual(s.query("a.test").values(), ["192.0.2.1"])
+            self.assertEqual(s.query("b.test").values(), ["192.0.2.2"])
+
+    def test_bind_to_both_addresses_of_all(self):
+        """Blocks that name one each have one each."""
+        if not has_ipv6():
+            self.skipTest("this host has no IPv6")
+        s = self.server(".:{port} {\n bind ::\n" + hosts("192.0.2.6 a.test") + "}\n"
+                        ".:{port} {\n bind 0.0.0.0\n" + hosts("192.0.2.4 a.test") + "}\n")
+        for _ in range(8):
+            self.assertEqual(s.query("a.test", address="127.0.0.1").values(), ["192.0.2.4"])
+            self.assertEqual(s.query("a.test", address="::1").values(), ["192.0.2.6"])
+
     def test_bind_by_interface_name(self):
         s = self.server(".:{port} {\n bind lo\n whoami\n}\n")
         self.assertEqual(s.query("a.test").additional[0].data, "127.0.0.1")
