@@ -67,6 +67,21 @@ static const char *value_of(char **argv, int *i, const char *name, char *equals)
     exit(2);
 }
 
+/* What a switch says: on when it stands alone, else in the words of Go's flags. */
+static bool switched_on(const char *name, const char *equals)
+{
+    static const char *const words[] = {"1", "t", "T", "true",  "TRUE",  "True",
+                                        "0", "f", "F", "false", "FALSE", "False"};
+    if (!equals)
+        return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (!strcmp(equals + 1, words[i]))
+            return i < sizeof words / sizeof *words / 2;
+    fprintf(stderr, "invalid boolean value \"%s\" for -%s: parse error\n%s", equals + 1, name,
+            usage);
+    exit(2);
+}
+
 /* A socket must not become descriptor 0, 1 or 2: what is printed would go to it. */
 static void hold_standard_descriptors(void)
 {
@@ -137,7 +152,7 @@ int main(int argc, char **argv)
             }
             luna_log_set_json(!strcmp(given, "json"));
         } else if (!strcmp(name, "quiet")) {
-            o.quiet = true;
+            o.quiet = switched_on(name, equals);
         } else if (!strcmp(name, "version")) {
             return print_version();
         } else if (!strcmp(name, "plugins")) {

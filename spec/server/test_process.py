@@ -69,6 +69,15 @@ class Flags(Case):
         s.stop()
         self.assertNotRegex(s.out, "lunadns-|linux/")
 
+    def test_quiet_with_a_value(self):
+        self.server(WHOAMI, ["-quiet=false"]).stop()
+        s = self.server(WHOAMI, ["--quiet=true"], ready="answer")
+        s.stop()
+        self.assertNotRegex(s.out, "linux/")
+        code, out, err = run(["-quiet=maybe"])
+        self.assertEqual((code, out), (2, ""))
+        self.assertIn('invalid boolean value "maybe" for -quiet: parse error', err)
+
     def test_pidfile(self):
         s = self.server(WHOAMI, ["-pidfile", "{dir}/pid"])
         with open(s.path("pid")) as f:
