@@ -18,7 +18,8 @@ int luna_reply_start(luna_query *q, int rcode)
         return LUNA_E_SPACE;
     uint8_t *o = q->reply;
     luna_put16(o, q->id);
-    unsigned asked = q->opcode == 0 ? q->flags & (LUNA_RD | LUNA_CD) : 0; /* bits of a query */
+    /* RFC 1996 has neither in the reply to a NOTIFY. */
+    unsigned asked = q->opcode == 4 ? 0 : q->flags & (LUNA_RD | LUNA_CD);
     luna_put16(o + 2, LUNA_QR | (unsigned)q->opcode << 11 | asked | ((unsigned)rcode & 15));
     memset(o + 4, 0, 8);
     q->state &= (uint8_t)~LUNA_HOLDS_OPT;
