@@ -1,6 +1,9 @@
 """The command: flags, start-up failures, signals, lame duck, output."""
 
+import ctypes
+import glob
 import os
+import platform
 import re
 import signal
 import socket
@@ -221,6 +224,26 @@ class TakingOver(Case):
         self.assertEqual(new.query("a.test").values(), ["192.0.2.2"])
         for at, path in zip(ports, ("/health", "/ready", "/metrics")):
             self.assertEqual(new.http(path, at).status, 200, path)
+
+
+class Workers(Case):
+    def test_their_slices_are_short(self):
+        """So that a packet is not kept waiting by who computes on the same core."""
+        release = tuple(int(n) for n in re.findall(r"\d+", platform.release())[:2])
+        call = {"x86_64": 315, "aarch64": 275}.get(platform.machine())  # sched_getattr
+        if release < (6, 12) or not call:
+            self.skipTest("Linux before 6.12 has one slice for all threads")
+        s = self.server(WHOAMI)
+        slices = []
+        for task in glob.glob(f"/proc/{s.pid}/task/*"):
+            with open(task + "/comm") as f:
+                if not f.read().startswith("worker-"):
+                    continue
+            attributes = ctypes.create_string_buffer(48)
+            self.assertEqual(ctypes.CDLL(None).syscall(call, int(os.path.basename(task)), attributes, 48, 0), 0)
+            slices.append(int.from_bytes(attributes.raw[24:32], "little"))
+        self.assertTrue(slices)
+        self.assertEqual(set(slices), {100000})
 
 
 class LameDuck(Case):
