@@ -280,6 +280,8 @@ class ByWatching(Case):
         s.wait_log(r"^\[INFO\] plugin/reload: Running configuration SHA512 = [0-9a-f]{128}$", 10, after)
         s.wait_log(r"^\[INFO\] Reloading complete$", 10, after)
         self.assertEqual(s.query("a.test").values(), ["192.0.2.2"])
+        versions = [value for name, _, value in s.metrics() if name == "coredns_reload_version_info"]
+        self.assertEqual(versions, [1], "the earlier configuration's is gone")
 
         after = s.mark()
         s.write("Corefile", BROKEN)

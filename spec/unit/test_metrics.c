@@ -233,6 +233,35 @@ static void families_are_sorted_and_the_process_is_there(void **state)
     free(text);
 }
 
+static void a_series_moves_to_other_values(void **state)
+{
+    (void)state;
+    int f = luna_metric("test_moved", "h", LUNA_GAUGE, "hash,kind", NULL, 0, 1);
+    int kept = luna_series(f, "m\x1fk\x1f"), moved = luna_series(f, "a\x1fk\x1f");
+    luna_gauge_set(kept, 2);
+    luna_gauge_set(moved, 1);
+    for (const char *to = "zbnaz"; *to; to++) {
+        char values[] = "?\x1fk\x1f", line[64];
+        size_t len;
+        values[0] = *to;
+        assert_int_equal(luna_series_move(f, moved, values), 0);
+        char *text = luna_metrics_text(&len);
+        snprintf(line, sizeof line, "test_moved{hash=\"%c\",kind=\"k\"} 1\n", *to);
+        assert_non_null(strstr(text, line));
+        char *first = strstr(text, "test_moved{");
+        int shown = 0;
+        for (char *p = first; p; p = strstr(p + 1, "test_moved{"))
+            shown++;
+        assert_int_equal(shown, 2);
+        assert_non_null(strstr(text, "test_moved{hash=\"m\",kind=\"k\"} 2\n"));
+        free(text);
+        assert_int_equal(luna_series(f, values), moved);
+    }
+    assert_int_equal(luna_series_move(f, moved, "z\x1fk\x1f"), 0);
+    assert_int_equal(luna_series_move(f, 99999, "q\x1fk\x1f"), LUNA_E_FORMAT);
+    assert_int_equal(luna_series_move(f, moved, "q"), LUNA_E_FORMAT);
+}
+
 static void numbers_look_as_in_go(void **state)
 {
     (void)state;
@@ -345,6 +374,7 @@ int main(void)
         cmocka_unit_test(every_value_finds_its_bucket),
         cmocka_unit_test(labels_are_sorted_and_escaped),
         cmocka_unit_test(families_are_sorted_and_the_process_is_there),
+        cmocka_unit_test(a_series_moves_to_other_values),
         cmocka_unit_test(numbers_look_as_in_go),
         cmocka_unit_test(four_workers_count_while_the_page_is_read),
         cmocka_unit_test(full_slots_are_an_error_and_said_once),

@@ -21,6 +21,9 @@ void luna_metrics_page_free(uint64_t *page);
 
 /* ---- exposition.c ---- */
 
+/* A series has other label values from now on, and is shown under the old ones no more; its value
+ * stays. Returns 0 or a negative code. Allocates; for gauges whose labels tell a state. */
+int luna_series_move(int family, int series, const char *values);
 /* fn runs before each scrape, on the scraping thread, without a lock held: to bring gauges up to
  * date that nobody needs to know between scrapes. At most 8 of them, for ever. */
 void luna_metrics_on_scrape(void (*fn)(void));

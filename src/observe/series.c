@@ -78,7 +78,8 @@ static int make_key(const luna_metric_family *f, const char *values, char *out)
     return 0;
 }
 
-int luna_series_add(luna_metric_family *f, const char *key, int at)
+/* slot: of an earlier series, or 0 to take a new one. */
+static int insert(luna_metric_family *f, const char *key, int at, int slot)
 {
     if (f->nseries == f->series_cap) {
         int cap = f->series_cap == 0 ? 4 : f->series_cap * 2;
@@ -90,7 +91,10 @@ int luna_series_add(luna_metric_family *f, const char *key, int at)
     }
     luna_metric_series *s = malloc(sizeof *s + strlen(key) + 1);
     char *labels = show_labels(f, key);
-    int slot = s == NULL || labels == NULL ? LUNA_E_SPACE : luna_metrics_take_slots(f);
+    if (s == NULL || labels == NULL)
+        slot = LUNA_E_SPACE;
+    else if (slot == 0)
+        slot = luna_metrics_take_slots(f);
     if (slot < 0) {
         free(s);
         free(labels);
@@ -105,6 +109,36 @@ int luna_series_add(luna_metric_family *f, const char *key, int at)
     f->series[at] = s;
     f->nseries++;
     return slot;
+}
+
+int luna_series_add(luna_metric_family *f, const char *key, int at)
+{
+    return insert(f, key, at, 0);
+}
+
+int luna_series_move(int number, int slot, const char *values)
+{
+    char key[(LUNA_LABEL_VALUE_MAX + 1) * LUNA_METRIC_LABELS_MAX + 1];
+    pthread_rwlock_wrlock(&luna_metrics_lock);
+    luna_metric_family *f = luna_metrics_family(number);
+    int at = 0, code = f == NULL ? LUNA_E_FORMAT : make_key(f, values, key), i = 0;
+    if (code == 0 && find_series(f, key, &at) < 0) {
+        while (i < f->nseries && f->series[i]->slot != slot)
+            i++;
+        luna_metric_series *before = i < f->nseries ? f->series[i] : NULL;
+        code = before ? insert(f, key, at, slot) : LUNA_E_FORMAT;
+        if (code > 0) {
+            i += at <= i; /* the new one came in before it */
+            f->nseries--;
+            memmove(f->series + i, f->series + i + 1,
+                    (size_t)(f->nseries - i) * sizeof(luna_metric_series *));
+            free(before->labels);
+            free(before);
+            code = 0;
+        }
+    }
+    pthread_rwlock_unlock(&luna_metrics_lock);
+    return code;
 }
 
 int luna_series(int number, const char *values)

@@ -62,14 +62,15 @@ static void announce(const luna_generation *g)
     if (g->reload_interval <= 0)
         return;
     say(LUNA_INFO, "plugin/reload: Running configuration SHA512 = %s", g->fingerprint);
-    if (process.version_series > 0)
-        luna_gauge_set(process.version_series, 0);
     snprintf(labels, sizeof labels, "sha512\x1f%s\x1f", g->fingerprint);
     int family = luna_metric("coredns_reload_version_info",
                              "A metric with a constant '1' value labeled by hash, and value which "
                              "type of hash generated.",
                              LUNA_GAUGE, "hash,value", NULL, 0, 1);
-    process.version_series = luna_series(family, labels);
+    if (process.version_series <= 0)
+        process.version_series = luna_series(family, labels);
+    else
+        luna_series_move(family, process.version_series, labels);
     luna_gauge_set(process.version_series, 1);
 }
 
