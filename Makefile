@@ -33,9 +33,9 @@ FUZZERS = $(patsubst spec/fuzz/fuzz_%.c,%,$(wildcard spec/fuzz/fuzz_*.c))
 .PHONY: all run test test-kubernetes image test-image deps lint format units fuzz-seeds fuzz sanitize sanitize-address sanitize-thread bench docs install clean
 all: $(BUILD)/lunadns $(BUILD)/liblunadns.so
 
-$(BUILD)/core.cdef: src/core.h
+$(BUILD)/core.cdef: src/core.h src/declare.lua
 	@mkdir -p $(BUILD)
-	@grep -v '^#' $< > $@
+	@luajit src/declare.lua $< $@
 
 $(BUILD)/embedded.c: src/embed.lua $(LUA) $(BUILD)/core.cdef
 	@luajit src/embed.lua $@ $(BUILD)/core.cdef $(LUA)

@@ -17,6 +17,10 @@
 #include <stdint.h>
 #pragma GCC visibility push(default)
 
+/* While a reload makes a Lua state: lets the core go to who answers when the burst is used up, and
+ * waits as long. Nothing at other times. src/server/pace.h */
+void luna_pace(void);
+
 enum {
     LUNA_NAME_MAX = 255,   /* octets of a wire-format name, RFC 1035 2.3.4 */
     LUNA_LABELS_MAX = 128, /* labels of a name, the root included */

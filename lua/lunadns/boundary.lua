@@ -41,9 +41,12 @@ if not declarations then
   local len = ffi.new "size_t[1]"
   declarations = ffi.string(ffi.C.luna_embedded("core.cdef", len), len[0])
 end
-ffi.cdef(declarations)
-
 local C = ffi.C
+for part in declarations:gmatch "[^%z]+" do
+  ffi.cdef(part)
+  C.luna_pace()
+end
+
 boundary.C = C ---@type table<string, any>
 
 local sizes = ffi.sizeof "luna_query" * 2 ^ 32 + ffi.sizeof "luna_state"

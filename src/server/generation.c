@@ -69,6 +69,7 @@ static int load_control(luna_generation *g, const luna_source *source, char *err
     lua_pop(L, 1);
     size_t len;
     const char *json = lua_tolstring(L, -1, &len);
+    luna_pace(); /* here and below: what is no Lua, or compiled, runs no hook */
     luna_sha512(json, len, g->fingerprint);
     lua_pop(L, 1); /* the snapshot stays at -1 */
     return 0;
@@ -135,6 +136,7 @@ luna_generation *luna_generation_load(const luna_source *source, char *err, size
     int failed = load_control(g, source, err, err_len);
     for (unsigned i = 0; i < n && !failed; i++)
         failed = load_seat(g, &g->seats[i], source, err, err_len);
+    luna_pace();
     if (!failed) {
         lua_pop(g->control, 1);
         luna_pace_collect(g->control);

@@ -3,7 +3,6 @@
 #include <stdbool.h>
 #include <string.h>
 #include <time.h>
-#include "../core.h"
 
 enum {
     BURST_NS = 50000,

@@ -4,15 +4,13 @@
 #ifndef LUNA_PACE_H
 #define LUNA_PACE_H
 #include <lua.h>
+#include "../core.h"
 
 /* Between the two the calling thread keeps to it; elsewhere what follows changes nothing. */
 void luna_pace_begin(void);
 void luna_pace_end(void);
 
-/* Lets the core go when the burst is used up: waits for as long as one lasts. */
-void luna_pace(void);
-
-/* The same from within what L runs, until luna_pace_lua_end. It is L's debug hook. */
+/* luna_pace (core.h) from within what L runs, until luna_pace_lua_end. It is L's debug hook. */
 void luna_pace_lua(lua_State *L);
 void luna_pace_lua_end(lua_State *L);
 

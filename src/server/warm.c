@@ -85,6 +85,7 @@ static void warm_seat(luna_generation *g, unsigned index, const luna_questions *
     luna_worker *w = luna_worker_new(index, WORKER_OFFLINE);
     if (!w)
         return;
+    luna_pace();
     luna_worker *own = seat->state.worker;
     uint64_t *metrics = seat->state.metrics, *counted = w->metrics;
     w->metrics = luna_metrics_page_new(0);
@@ -93,6 +94,7 @@ static void warm_seat(luna_generation *g, unsigned index, const luna_questions *
         luna_worker_free(w);
         return;
     }
+    luna_pace();
     w->dry = true;
     w->turn->current = g;
     seat->state.worker = w;
