@@ -53,6 +53,15 @@ local function setup(conf, next, server)
     server:on_close(function() C.luna_gate_close(gate) end)
   end
 
+  -- Of the plugins of a block the last one that asked counts: it is the query that knows.
+  local asked = ffi.new "luna_addr"
+  if server.block.metadata then
+    server.block.metadata:provide("forward/upstream", function(q)
+      if C.luna_exchange_upstream(q, asked) == 0 then return nil end
+      return (asked.family == 6 and "[%s]:%d" or "%s:%d"):format(boundary.addr_text(asked), asked.port)
+    end, true)
+  end
+
   --- One exchange; q.wait is not read when it ends at once.
   local function exchange(q, up, transport)
     local code = C.luna_exchange(q, up.handle, transport, timeout)

@@ -2,6 +2,7 @@
 local boundary = require "lunadns.boundary"
 local chase_of = require "lunadns.kubernetes.chase"
 local dns = require "dns"
+local metadata = require "lunadns.kubernetes.metadata"
 local open = require "lunadns.kubernetes.open"
 local sync = require "lunadns.kubernetes.sync"
 
@@ -16,6 +17,7 @@ return dns.plugin {
   setup = function(conf, next, server)
     local cluster = open(conf, server)
     sync(cluster, conf, server)
+    metadata(cluster, server)
     local behind, chase = server.behind, chase_of()
     local OK, NONE, PASS, CHASE = C.LUNA_OK, C.LUNA_NONE, C.LUNA_KUBE_PASS, C.LUNA_KUBE_CHASE
     local NOERROR, REFUSED = dns.NOERROR, dns.REFUSED

@@ -2,6 +2,7 @@
 local ffi = require "ffi"
 local boundary = require "lunadns.boundary"
 local dns = require "dns"
+local outcome = require "lunadns.log.outcome"
 
 local C = boundary.C
 local COMMON = "{common}"
@@ -21,22 +22,42 @@ end
 --- that LuaJIT
 --- folds what each one holds into constants.
 local RULE = [[
-local C, scope, format, wanted, state, next, other = ...
+local C, scope, format, wanted, fill, state, next, other = ...
 local first, second, third = wanted[1] or false, wanted[2] or false, wanted[3] or false
 local all, everywhere = first and second and third, scope.len == 1
 return function(q)
   if not everywhere and not q:under(scope) then return other(q) end
   local rcode, err = next(q)
   if all then
+    if fill then fill(q, rcode) end
     C.luna_log_query(state, format, q, rcode)
   else
     local class = C.luna_reply_class(q)
     if class == 1 and first or class == 2 and second or class == 3 and third then
+      if fill then fill(q, rcode) end
       C.luna_log_query(state, format, q, rcode)
     end
   end
   return rcode, err
 end]]
+
+--- What gives a format the values of its {/PLUGIN/NAME} fields; false when it has none, or the block has no `metadata`. A table
+--- and texts for each line.
+local function filler(format, metadata)
+  local labels = {}
+  while C.luna_log_format_label(format, #labels) ~= nil do
+    labels[#labels + 1] = ffi.string(C.luna_log_format_label(format, #labels))
+  end
+  if #labels == 0 or not metadata then return false end
+  return function(q, rcode)
+    local texts = {}
+    for i, label in ipairs(labels) do
+      texts[i] = outcome[label] and outcome[label](q, rcode) or metadata:tell(q, label) or false
+    end
+    -- All first, because what tells may wait, and the format is that of other queries too.
+    for i, text in ipairs(texts) do C.luna_log_format_value(format, i - 1, text or nil, text and #text or 0) end
+  end
+end
 
 --- The classes that a line wants, by number. `all` is more than the three together in words only.
 local function wanted_of(conf)
@@ -57,13 +78,14 @@ local function setup(confs, next, server)
     local format = C.luna_log_format_new(line.format, err, 256)
     if format == nil then error(ffi.string(err), 0) end
     server:on_close(function() C.luna_log_format_free(format) end)
+    local fill = filler(format, server.block.metadata)
     for k = #line.names, 1, -1 do
       local scope = boundary.name(line.names[k])
       if not scope then
         error(("'%s' is not a domain name; a format needs names before it, such as: log . \"%s\""):format(
           line.names[k], line.names[k]), 0)
       end
-      handler = assert(loadstring(RULE, "=log"))(C, scope, format, wanted, server.state, next, handler)
+      handler = assert(loadstring(RULE, "=log"))(C, scope, format, wanted, fill, server.state, next, handler)
     end
   end
   return handler
@@ -78,7 +100,7 @@ return dns.plugin {
     {
       "line", rest = true, parse = arguments,
       doc = "[NAME...] [FORMAT]: queries for these names and those below, default all; FORMAT, which only counts after a " ..
-        "NAME, has fields such as {type} {name} {rcode}, default {common}.",
+        "NAME, has fields such as {type} {name} {rcode}, default {common}; {/PLUGIN/NAME} is a value of plugin `metadata`.",
     },
     class = {
       type = "enum", values = { "success", "denial", "error", "all" }, rest = true, min_args = 1, repeatable = "append",

@@ -536,6 +536,12 @@ void luna_log_debug(int on);
  * could pass 16 KiB or memory is short, with a text in err. */
 luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_len);
 void luna_log_format_free(luna_log_format *f);
+/* The label of field number i, from 0, of those written {/label}; NULL past the last. */
+const char *luna_log_format_label(const luna_log_format *f, unsigned i);
+/* What that field is in lines from now on: at most LUNA_LOG_VALUE_MAX octets of text as written,
+ * control characters as \DDD; NULL = "-", as at the start. */
+enum { LUNA_LOG_VALUE_MAX = 512 };
+void luna_log_format_value(luna_log_format *f, unsigned i, const char *text, size_t len);
 /* Writes the line of one query, which is being answered with rcode, by f. */
 void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int rcode);
 
@@ -720,6 +726,26 @@ int luna_external_answer(const luna_external *e, luna_query *q);
  * q's name is in. 1, or 0 when there is no such pod or zone. Needs `pods verified`. */
 int luna_kubernetes_search(const luna_kubernetes *k, const luna_query *q, luna_name *out);
 
+/* What CoreDNS's plugin kubernetes gives to plugin metadata, in the order of their names. */
+enum {
+    LUNA_KUBE_CLIENT_NAMESPACE,
+    LUNA_KUBE_CLIENT_POD,
+    LUNA_KUBE_CLUSTER, /* for names of a cluster set */
+    LUNA_KUBE_ENDPOINT,
+    LUNA_KUBE_KIND, /* "svc", "pod" */
+    LUNA_KUBE_NAMESPACE,
+    LUNA_KUBE_PARSE_ERROR,
+    LUNA_KUBE_PORT_NAME,
+    LUNA_KUBE_PROTOCOL,
+    LUNA_KUBE_SERVICE,
+    LUNA_KUBE_ZONE, /* with `zonal` */
+};
+
+/* One of these, of q's name as it is now, or of the pod that q came from (which needs `pods
+ * verified`). out holds 1025. Returns the octets written, without a NUL, 0 for a part that the name
+ * has not; negative when there is no such value. Neither allocates nor locks. */
+int luna_kubernetes_metadata(const luna_kubernetes *k, luna_query *q, int what, char *out);
+
 /* Specs: fills the store of a generation of specs. json is what the API server answers for a kind:
  * to a list (list = 1; what is not in it is gone then, and the kind is listed), or to a watch.
  * Returns how many objects changed an answer, or LUNA_E_FORMAT; err gets what was skipped or wrong,
@@ -769,6 +795,8 @@ int luna_exchange_error(const luna_query *q, char *out, size_t out_len);
 int luna_upstream_down(const luna_upstream *u);
 /* A failed exchange: starts the background health check unless one is under way. */
 void luna_upstream_suspect(luna_state *s, luna_upstream *u);
+/* The upstream of the last exchange of q, done or failed. 1, or 0 when there was none. */
+int luna_exchange_upstream(const luna_query *q, luna_addr *out);
 /* Nanoseconds that the last exchange of q took. */
 uint64_t luna_exchange_time(const luna_query *q);
 /* Observes that in a histogram of nanoseconds: luna_observe, without a 64-bit number in Lua. */

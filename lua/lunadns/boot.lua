@@ -87,6 +87,7 @@ local function build(config, env, drive)
   env.names = names
   for _, block in ipairs(blocks) do
     block.names = names
+    for _, site in ipairs(block.sites) do drive.metadata[site.number] = block.settings.metadata end
     drive.contain.stacktrace = drive.contain.stacktrace or block.settings.stacktrace
     handlers[block], err = chain.build(block, names, env)
     if err then return nil, err end

@@ -10,7 +10,7 @@ local q = {}
 
 for _, methods in ipairs {
   require "lunadns.query.reading", require "lunadns.query.edns", require "lunadns.query.building", rewriting.methods,
-  require "lunadns.query.reply", scratch.methods,
+  require "lunadns.query.reply", scratch.methods, require "lunadns.query.metadata",
 } do
   for name, method in pairs(methods) do
     assert(not q[name], name)

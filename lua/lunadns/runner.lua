@@ -108,6 +108,7 @@ function runner.running() return at.strand end
 ---@field chains function[] handler by site number
 ---@field contain LunaContainment
 ---@field scripted? table specs: stands for the network (dns/test/scripted.lua)
+---@field metadata table<integer, LunaMetadata> by site number, of blocks that have it
 ---@field closers fun()[] run when the state is closed
 ---@field entry fun() serves state.batch and state.woken; called by the core once a turn
 ---@field start LunaStart
@@ -131,7 +132,7 @@ local function new(state, chains, contain)
   local pool, idle, waiting = {}, 0, 0
   local cursor, limit, runners = 0, 0, 0
   local task, task_q, task_hook, task_what, task_depth, task_setup, task_number
-  local self = { state = state, chains = chains, contain = contain, closers = {} }
+  local self = { state = state, chains = chains, contain = contain, metadata = {}, closers = {} }
 
   local trace = contain.trace
 

@@ -1,6 +1,7 @@
 --- What a plugin's setup and configure receive as `server`: its server block, metrics, log, background work.
 local boundary = require "lunadns.boundary"
 local duration = require "lunadns.options.duration"
+local metadata = require "lunadns.metadata"
 local metrics = require "lunadns.metrics"
 local C = boundary.C
 
@@ -76,6 +77,18 @@ end
 function Server:log(level, format, ...)
   local text = ("plugin/%s: "):format(self.name) .. (select("#", ...) > 0 and format:format(...) or format)
   C.luna_log(self.state, LEVELS[level], text, #text)
+end
+
+--- Gives a value of each query a name, for q:metadata and for {/PLUGIN/NAME} in a format of `log`. For setup. fn is called each
+--- time the value is read, and only then, in blocks that have the directive `metadata`; a query is as it is at that moment. An
+--- error in it costs a line of the log the value, a handler that reads it the query.
+---@param label string "PLUGIN/NAME"
+---@param fn fun(q: DnsQuery): string|number|nil nil: this query has no such value
+function Server:metadata(label, fn)
+  metadata.check(label, "server:metadata")
+  if type(fn) ~= "function" then error(("server:metadata: expected a function, found a %s"):format(type(fn)), 2) end
+  local own = self.block.metadata
+  if own then own:provide(label, fn) end
 end
 
 --- Compiles code that stands elsewhere than in the plugin's own file, with globals of its own.

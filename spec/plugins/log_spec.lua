@@ -90,6 +90,20 @@ describe("log", function()
     s:query "example.org. A"
     assert.matches("[ERROR] plugin/errors: 2 example.org. A: ", s:log(), 1, true)
   end)
+  it("tells the type and class of a reply in its own lines, with `metadata` in the block", function()
+    local s = block ' metadata example.net\n log . "{name} {/log/class} {/log/type} {/log/other}"'
+    s:upstream(UPSTREAM)
+    for _, name in ipairs { "data", "nodata", "none", "sub", "fail", "refused", "odd", "lost" } do
+      s:query(name .. ".example.org. A")
+    end
+    s:query("old.example.org. A", { ["do"] = true })
+    assert.equal("data success NOERROR -\nnodata denial NODATA -\nnone denial NXDOMAIN -\nsub success DELEGATION -\n" ..
+      "fail error SERVERERROR -\nrefused error OTHERERROR -\nodd error OTHERERROR -\nlost error SERVERERROR -\n" ..
+      "old error OTHERERROR -\n", (s:log():gsub("%[INFO%] ", ""):gsub("%.example%.org%.", "")))
+    s = t.server '. {\n log . "{/log/class} {/log/type}"\n forward . 192.0.2.53\n}'
+    s:query "example.org. A"
+    assert.equal("[INFO] - -\n", s:log())
+  end)
   it("explains a wrong Corefile", function()
     assert.corefile_error("Corefile:3: log: class: 'sucess' is not one of: success, denial, error, all",
       ". {\n log {\n class sucess\n }\n}")

@@ -75,6 +75,24 @@ class Life(Kubernetes):
         self.assertEqual(self.rcode(s, "no.ns-a.svc.cluster.local"), NXDOMAIN)
         self.assertEqual(self.ready(s), 200)
 
+    def test_the_log_names_service_and_pod(self):
+        """Plugin metadata: the line is CoreDNS 1.15's, to the octet."""
+        objects = fixture.objects() + [fixture.pod("ns-b/asker", "Running", ["127.0.0.1"])]
+        labels = ("namespace", "service", "port-name", "endpoint", "parse-error", "client-namespace", "client-pod-name")
+        fields = " ".join("{/kubernetes/%s}" % label for label in labels)
+        own = "errors\n    metadata\n    log . \"{name} %s {/forward/upstream}|\"\n" % fields
+        corefile = COREFILE.replace("errors\n", own).replace("pods insecure", "pods verified").replace("OPTIONS", "")
+        s = self.server(corefile.replace("URL", self.api(objects).url))
+        for name, qtype, parts in (
+            ("WEB.ns-a.svc.cluster.local", "A", "ns-a web   -"),
+            ("_http._tcp.web.ns-a.svc.cluster.local", "SRV", "ns-a web http  -"),
+            ("pod-0.hl.ns-a.svc.cluster.local", "A", "ns-a hl  pod-0 -"),
+            ("no.cluster.local", "A", "- - - - invalid query name"),
+            ("example.org", "A", "- - - - -"),
+        ):
+            s.query(name, qtype)
+            s.wait_log(rf"^\[INFO\] {name.lower()}\. {parts} ns-b asker -\|$")
+
     def test_what_changes_is_in_the_next_answer(self):
         """Cases 103 to 107, in both encodings."""
         for protobuf in (True, False):

@@ -218,6 +218,41 @@ static void the_longest_name_fits(void **state)
     assert_true(strlen(line) > 3 * (250 * 4 + 4));
 }
 
+static void values_of_labels_are_what_was_given_last(void **state)
+{
+    (void)state;
+    fixture f;
+    char err[128] = "", long_value[600], text[2048], expected[2048];
+    ask(&f, "example.org.", 1);
+    luna_log_format *c = luna_log_format_new("a{/x/y}b{{/z/w}}{/}", err, sizeof err);
+    assert_non_null(c);
+    assert_string_equal(luna_log_format_label(c, 0), "x/y");
+    assert_string_equal(luna_log_format_label(c, 1), "z/w");
+    assert_string_equal(luna_log_format_label(c, 2), "");
+    assert_null(luna_log_format_label(c, 3));
+    memset(long_value, 'v', sizeof long_value);
+    luna_log_capture(1);
+    luna_log_query(&f.state, c, &f.q, 0);
+    luna_log_format_value(c, 0, "one", 3);
+    luna_log_format_value(c, 1, "", 0);
+    luna_log_query(&f.state, c, &f.q, 0);
+    luna_log_format_value(c, 0, NULL, 0);
+    luna_log_format_value(c, 1, "\n\0\x7f\xc3\xa4", 5); /* no line of a client's making */
+    luna_log_query(&f.state, c, &f.q, 0);
+    luna_log_format_value(c, 1, "-", 1);
+    luna_log_format_value(c, 2, long_value, sizeof long_value);
+    luna_log_format_value(c, 3, "none", 4);
+    luna_log_query(&f.state, c, &f.q, 0);
+    luna_log_take(text, sizeof text);
+    snprintf(expected, sizeof expected,
+             "[INFO] a-b{-}-\n[INFO] aoneb{}-\n[INFO] a-b{\\010\\000\\127\xc3\xa4}-\n"
+             "[INFO] a-b{-}%.*s\n",
+             LUNA_LOG_VALUE_MAX, long_value);
+    assert_string_equal(text, expected);
+    luna_log_capture(0);
+    luna_log_format_free(c);
+}
+
 static void a_format_that_would_pass_the_line_is_refused(void **state)
 {
     (void)state;
@@ -322,6 +357,7 @@ int main(void)
         cmocka_unit_test(the_message_decides_on_the_rcode),
         cmocka_unit_test(all_flags_in_order),
         cmocka_unit_test(the_longest_name_fits),
+        cmocka_unit_test(values_of_labels_are_what_was_given_last),
         cmocka_unit_test(a_format_that_would_pass_the_line_is_refused),
         cmocka_unit_test(addresses_as_rfc_5952_writes_them),
         cmocka_unit_test(seconds_have_no_exponent_and_no_idle_zeros),

@@ -33,11 +33,20 @@ enum step_kind {
 
 typedef struct step {
     uint8_t kind;
-    uint32_t at, len; /* of a literal, in luna_log_format.text */
+    uint32_t at, len; /* of a literal, in luna_log_format.text; at: number of a value */
 } step;
 
+/* A {/label}: what is known of it comes from plugins, see luna_log_format_value. */
+typedef struct value {
+    uint32_t label; /* in luna_log_format.text, with a NUL behind it */
+    uint16_t len;
+    char text[LUNA_LOG_VALUE_MAX];
+} value;
+
 struct luna_log_format {
-    char *text; /* literals, one after another */
+    char *text; /* literals and labels, one after another */
+    value *values;
+    int nvalues;
     int steps;
     step step[];
 };
@@ -119,6 +128,17 @@ static void add_literal(luna_log_format *f, size_t *used, const char *text, size
     f->step[f->steps - 1].len += (uint32_t)len;
 }
 
+/* The step of a {/label}, and the value that it writes. */
+static void add_value(luna_log_format *f, size_t *used, const char *label, size_t len)
+{
+    f->step[f->steps++] = (step){METADATA, (uint32_t)f->nvalues, 0};
+    value *v = &f->values[f->nvalues++];
+    v->label = (uint32_t)*used;
+    memcpy(f->text + *used, label, len);
+    *used += len + 1;
+    luna_log_format_value(f, (unsigned)f->nvalues - 1, NULL, 0);
+}
+
 /* Turns the expanded format into steps. Returns the most octets that a line may take. A field ends
  * at a '}' and begins at the last '{' before it, so "{{remote}}" is a field in braces; what is no
  * field is written as it stands. */
@@ -139,12 +159,26 @@ static size_t compile(luna_log_format *f, const char *s)
         }
         if (open > s)
             add_literal(f, &used, s, (size_t)(open - s));
-        f->step[f->steps++] = (step){metadata ? METADATA : fields[i].kind, 0, 0};
-        room += metadata ? 1 : fields[i].max;
+        if (metadata)
+            add_value(f, &used, open + 2, len - 3);
+        else
+            f->step[f->steps++] = (step){fields[i].kind, 0, 0};
+        room += metadata ? LUNA_LOG_VALUE_MAX : fields[i].max;
     }
     add_literal(f, &used, s, strlen(s));
     add_literal(f, &used, "\n", 1);
     return room + used;
+}
+
+/* How many {/label} a format has at most. */
+static size_t count_values(const char *s)
+{
+    size_t n = 0;
+    while ((s = strstr(s, "{/")) != NULL) {
+        n++;
+        s += 2;
+    }
+    return n;
 }
 
 luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_len)
@@ -154,13 +188,15 @@ luna_log_format *luna_log_format_new(const char *format, char *err, size_t err_l
     luna_log_format *f = malloc(sizeof *f + (2 + 2 * len / 3) * sizeof(step));
     char *expanded = malloc(len + 1);
     char *text = calloc(1, len + sizeof level + 1 + SLACK);
-    if (f == NULL || expanded == NULL || text == NULL) {
+    value *values = calloc(count_values(format) + 1, sizeof *values);
+    if (f == NULL || expanded == NULL || text == NULL || values == NULL) {
         snprintf(err, err_len, "not enough memory");
         goto fail;
     }
     expand(format, expanded);
     f->text = text;
-    f->steps = 0;
+    f->values = values;
+    f->steps = f->nvalues = 0;
     size_t most = compile(f, expanded);
     if (most > LUNA_LOG_LINE_MAX) {
         snprintf(err, err_len, "a line of this format may take %zu octets, the limit is %d", most,
@@ -173,6 +209,7 @@ fail:
     free(f);
     free(expanded);
     free(text);
+    free(values);
     return NULL;
 }
 
@@ -181,7 +218,33 @@ void luna_log_format_free(luna_log_format *f)
     if (f == NULL)
         return;
     free(f->text);
+    free(f->values);
     free(f);
+}
+
+const char *luna_log_format_label(const luna_log_format *f, unsigned i)
+{
+    return i < (unsigned)f->nvalues ? f->text + f->values[i].label : NULL;
+}
+
+void luna_log_format_value(luna_log_format *f, unsigned i, const char *text, size_t len)
+{
+    if (i >= (unsigned)f->nvalues)
+        return;
+    value *v = &f->values[i];
+    char *p = v->text, *end = v->text + sizeof v->text;
+    if (text == NULL)
+        *p++ = '-';
+    for (size_t k = 0; text != NULL && k < len; k++) {
+        unsigned c = (uint8_t)text[k];
+        bool plain = c >= ' ' && c != 0x7f;
+        if (end - p < (plain ? 1 : 4))
+            break;
+        *p++ = plain ? (char)c : '\\';
+        for (unsigned ten = 100; !plain && ten > 0; ten /= 10)
+            *p++ = (char)('0' + c / ten % 10);
+    }
+    v->len = (uint16_t)(p - v->text);
 }
 
 /* ---- writing ---- */
@@ -284,7 +347,6 @@ static char *write_question_field(char *p, int kind, const luna_query *q)
     case BUFSIZE:
         return luna_text_uint(p, q->udp_size);
     }
-    *p++ = '-'; /* METADATA: no plugin gives any */
     return p;
 }
 
@@ -379,6 +441,9 @@ void luna_log_query(luna_state *s, const luna_log_format *f, luna_query *q, int 
         case DURATION:
             p = luna_text_seconds(p, luna_query_age(q));
             *p++ = 's';
+            break;
+        case METADATA:
+            p = luna_text_copy(p, f->values[st->at].text, f->values[st->at].len);
             break;
         default:
             p = write_question_field(p, st->kind, q);

@@ -215,6 +215,14 @@ int luna_exchange_cancel(luna_query *q)
     return 1;
 }
 
+int luna_exchange_upstream(const luna_query *q, luna_addr *out)
+{
+    const luna_exchange_t *x = q->core[LUNA_CORE_EXCHANGE];
+    if (x)
+        *out = x->peer->u->config.addr;
+    return x != NULL;
+}
+
 uint64_t luna_exchange_time(const luna_query *q)
 {
     const luna_exchange_t *x = q->core[LUNA_CORE_EXCHANGE];
