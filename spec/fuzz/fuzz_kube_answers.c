@@ -307,6 +307,20 @@ static void check_case(unsigned which, bool external, const outcome *o, uint8_t 
     spec_free(q);
 }
 
+/* A name in the zones has a form, or its parse-error; one out of them neither. */
+static void check_metadata(unsigned which, luna_query *q, bool ours)
+{
+    char text[1025];
+    int len[LUNA_KUBE_ZONE + 1];
+    for (int what = 0; what <= LUNA_KUBE_ZONE; what++) {
+        len[what] = luna_kubernetes_metadata(view[which], q, what, text);
+        MUST(len[what] < (int)sizeof text);
+    }
+    MUST(ours == (len[LUNA_KUBE_KIND] >= 0 || len[LUNA_KUBE_PARSE_ERROR] > 0));
+    MUST((len[LUNA_KUBE_KIND] >= 0) != (len[LUNA_KUBE_PARSE_ERROR] > 0) || !ours);
+    MUST(len[LUNA_KUBE_ENDPOINT] <= 0 || len[LUNA_KUBE_PORT_NAME] == 0);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     uint8_t name[512];
@@ -331,6 +345,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             any |= under(q, &view[which]->zones[i].name);
         MUST(any == ours);
         luna_kubernetes_search(view[which], q, &search);
+        check_metadata(which, q, any);
     }
     if (ours && o.code != LUNA_KUBE_REFUSE) {
         check_name(which, external, q, no_name(&o));

@@ -115,6 +115,32 @@ describe("metadata", function()
     assert.rcode("NOERROR", s:finish(second))
     assert.equal("[INFO] a. a\n[INFO] b. b\n", s:log())
   end)
+  it("is in lines of one class", function()
+    local s = telling(function() return "x" end, ' metadata\n log . "{/probe/name}" {\n  class success\n }')
+    s:query "a. A"
+    assert.equal("[INFO] x\n", s:log())
+  end)
+  it("takes the later plugin's value of two", function()
+    local function gives(text)
+      return function(next, server)
+        server:metadata("probe/name", function() return text end)
+        return next
+      end
+    end
+    local s = probe.server({ gives "first", gives "second" }, " metadata\n" .. FORMAT .. "\n whoami\n")
+    s:query "a. A"
+    assert.equal("[INFO] a. second\n", s:log())
+  end)
+  it("cannot be read in a coroutine of a plugin's own", function()
+    local s = t.server [[
+. {
+  metadata
+  lua "coroutine.wrap(function() q:metadata('a/b') end)()"
+  whoami
+}]]
+    assert.rcode("SERVFAIL", s:query "a. A")
+    assert.matches("q:metadata: not in a coroutine that the plugin made itself", s:log(), 1, true)
+  end)
   it("explains a wrong label", function()
     local ok, err = pcall(probe.server, function(next, server)
       server:metadata("a b", function() end)
