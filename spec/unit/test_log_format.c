@@ -111,7 +111,7 @@ static void combined_adds_the_opcode_and_substitutes_in_place(void **state)
     f.q.opcode = 4;
     luna_reply_start(&f.q, 0);
     assert_string_equal(line_of(&f, "<{combined}>", 0),
-                        "[INFO] <1.2.3.4:5 - 6 \"A IN a. udp 19 false 512\" NOERROR qr,rd 19 0s "
+                        "[INFO] <1.2.3.4:5 - 6 \"A IN a. udp 19 false 512\" NOERROR qr 19 0s "
                         "\"4\">\n");
 }
 
