@@ -55,7 +55,7 @@ function Metadata:tell(q, label)
   local contain = strand.driver.contain
   local ok, value = xpcall(self.read, contain.trace, self, q, label)
   if ok then return value end
-  contain.failed(q, value, "metadata")
+  contain.failed(q --[[@as ffi.cdata*]], value, "metadata")
   return nil
 end
 

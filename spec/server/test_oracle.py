@@ -11,6 +11,9 @@ import subprocess
 import unittest
 
 import environment
+import kube  # noqa: F401 (finds the modules below)
+import fixture
+from server import FakeApi
 from harness import Case, pack_query, run, Server, StartError
 from wire import Message, pack_name, pack_opt
 
@@ -129,6 +132,37 @@ class Oracle(Case):
                      for up in ups]
             self.assertEqual(*asked)
             self.compare_lines(pair)
+
+    def test_metadata(self):
+        """Labels of pods alone are not kept here, and names of cluster sets are understood."""
+        up = self.upstream(lambda q: {"one": lambda: q.reply(answer=[(None, "A", 300, "192.0.2.1")]),
+                                      "fail": lambda: q.reply("SERVFAIL"), "refused": lambda: q.reply("REFUSED"),
+                                      "nx": lambda: q.reply("NXDOMAIN"),
+                                      "sub": lambda: q.reply(authority=[("test.", "NS", 50, "ns.test.")])}
+                           [q.message.name.split(".")[0]]())
+        api = self.keep(FakeApi())
+        api.cluster.load(fixture.objects() + [fixture.pod("ns-b/asker", "Running", ["127.0.0.1"])], own=True)
+        labels = ["kubernetes/" + name for name in (
+            "endpoint kind namespace parse-error port-name protocol service cluster zone client-namespace client-pod-name").split()]
+        labels += ["forward/upstream", "log/class", "log/type", "none/such", "none", ""]
+        names = [name + ".svc.cluster.local" for name in (
+            "web.ns-a", "WEB.ns-a", "no.no", "pod-0.hl.ns-a", "_http._tcp.web.ns-a", "http.tcp.web.ns-a", "_._tcp.web.ns-a",
+            "pin._zone.hl.ns-a", "a.b.c.web.ns-a", "z1.pin._zone.hl.ns-a", "z.1.prefer._zone.hl.ns-a", "z.x._zone.hl.ns-a", "ns-a",
+            "*.*", "we\\032b\\064.ns-a")]
+        names += ["cluster.local", "svc.cluster.local", "foo.cluster.local", "ns.dns.cluster.local", "10-1-2-3.ns-a.pod.cluster.local",
+                  "z1.pin._zone.hl.ns-a.pod.cluster.local", "1.1.96.10.in-addr.arpa",
+                  "in-addr.arpa", "web.ns-a.svc.sub.cluster.local", "one.test", "fail.test", "refused.test", "nx.test", "sub.test"]
+        line = '{remote}:{port} - {name} %s' % " ".join("[{/%s}]" % label for label in labels)
+        for metadata, options in (("metadata", "pods verified\n  zonal"), ("metadata", "pods insecure"), ("", "pods verified"),
+                                  ("metadata ns-a.svc.cluster.local one.test", "pods verified")):
+            with self.subTest(metadata, options=options):
+                corefile = (f'.:{{port}} {{\n {metadata}\n log . "{line}"\n kubernetes cluster.local sub.cluster.local in-addr.arpa {{\n'
+                            f"  endpoint {api.url}\n  {options}\n }}\n forward test {up.to}\n}}\n")
+                pair = self.coredns(corefile), self.server(corefile)
+                for s in pair:
+                    for name in names:
+                        s.ask_raw(pack_query(name, "PTR" if name.endswith("arpa") else "A"))
+                self.compare_lines(pair)
 
     def test_corefiles_that_are_refused(self):
         """Both refuse, with the same exit code; the texts are our own."""
