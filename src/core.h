@@ -280,9 +280,8 @@ enum { LUNA_CLASS_SUCCESS = 1, LUNA_CLASS_DENIAL = 2, LUNA_CLASS_ERROR = 3 };
 /* The class of the reply as CoreDNS's plugin log has them: success (data, a referral), denial
  * (NXDOMAIN, NODATA) or error (all else, no reply, transfers, NOTIFY). */
 int luna_reply_class(const luna_query *q);
-/* The records of a message that q does not hold, as luna_reply_read and luna_reply_name. */
+/* The records of a message that q does not hold, as luna_reply_read. */
 int luna_message_records(const uint8_t *message, uint32_t len, luna_rr *out, int max);
-int luna_message_name(const uint8_t *message, uint32_t len, uint32_t at, uint8_t *out);
 /* A record of a message that begins at an offset (luna_rr.owner) as "name\tTTL\tclass\ttype\tdata".
  * Allocates (ldns). Returns the length, LUNA_E_FORMAT, or LUNA_E_SPACE when out is too small. */
 int luna_message_record_text(const uint8_t *message, uint32_t len, uint32_t at, char *out,

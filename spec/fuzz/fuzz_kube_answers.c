@@ -6,16 +6,9 @@
 #include "../unit/query.h"
 #include "../../src/kubernetes/ask.h"
 #include "../../src/kubernetes/cluster.h"
+#include "must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(what)                                                                \
-    do {                                                                          \
-        if (!(what)) {                                                            \
-            fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, #what); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 enum { RECORDS = 4000, VIEWS = 7, NXDOMAIN = 3, SERVFAIL = 2, LIMIT = 1 << 20, SERVICE = 3 };
 

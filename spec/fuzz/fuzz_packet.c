@@ -3,16 +3,9 @@
  * the packet. The same octets are taken as the upstream's message too: with and without QR, under
  * their own question and under another one. */
 #include "../unit/query.h"
+#include "must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define MUST(what)                                                                \
-    do {                                                                          \
-        if (!(what)) {                                                            \
-            fprintf(stderr, "%s:%d: must hold: %s\n", __FILE__, __LINE__, #what); \
-            abort();                                                              \
-        }                                                                         \
-    } while (0)
 
 enum { RECORDS = 6000 };
 

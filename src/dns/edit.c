@@ -99,12 +99,6 @@ int luna_message_records(const uint8_t *message, uint32_t len, luna_rr *out, int
     return luna_message_read(message, len, out, max);
 }
 
-int luna_message_name(const uint8_t *message, uint32_t len, uint32_t at, uint8_t *out)
-{
-    uint32_t n = luna_name_expand(message, len, at, out, NULL);
-    return n == 0 ? LUNA_E_FORMAT : (int)n;
-}
-
 void luna_reply_set_ttl(luna_query *q, uint32_t ttl)
 {
     luna_cursor c;
