@@ -17,8 +17,8 @@
 #include <stdint.h>
 #pragma GCC visibility push(default)
 
-/* While a reload makes a Lua state: lets the core go to who answers when the burst is used up, and
- * waits as long. Nothing at other times. src/server/pace.h */
+/* While a reload makes a Lua state: when the burst is used up, lets the core go to who wants it.
+ * Nothing at other times. src/server/pace.h */
 void luna_pace(void);
 
 enum {
@@ -962,7 +962,8 @@ void luna_setup_end(luna_state *s);
 void luna_sha512(const char *text, size_t len, char *out);
 /* The same of a file's content. 0, or LUNA_E_SYSTEM when it cannot be read. Reads the disk. */
 int luna_sha512_file(const char *path, char *out);
-/* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL. */
+/* A module or plugin that is part of the binary ("lua/dns.lua", "plugins/hosts.lua"), or NULL;
+ * len may be NULL. */
 const char *luna_embedded(const char *path, size_t *len);
 /* The path of the i-th of them, from 0; NULL behind the last. */
 const char *luna_embedded_name(unsigned i);

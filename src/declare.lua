@@ -1,7 +1,7 @@
 -- Writes the declarations of core.h as ffi.cdef takes them: without comments and preprocessor lines, in parts of a few KB that end
 -- with NUL, because a reload parses them once per Lua state and must not take long at a time.
 -- Usage: luajit src/declare.lua core.h OUT
-local PART = 4096
+local PART = 1024
 
 local f = assert(io.open(arg[1], "rb"))
 local text = f:read("*a"):gsub("/%*.-%*/", ""):gsub("%f[^\n%z]#[^\n]*", ""):gsub("[ \t]+\n", "\n"):gsub("\n\n+", "\n")

@@ -184,10 +184,11 @@ end
 --- it.
 ---@param given LunaBoot
 ---@param running { loader: LunaLoader, watched: table<string, boolean> }|nil what serves now
+---@param source? table in place of the disk, for Corefile and plugins: made.source, what a generation was made of
 ---@return string|nil json
 ---@return string|nil err
-function boot.fingerprint(given, running)
-  local source = reader()
+function boot.fingerprint(given, running, source)
+  source = source or reader()
   local config, err, loader = read(source, given, function() end)
   if not config then return nil, err end
   local names = {}
@@ -250,6 +251,7 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   local made, err = boot.worker(state, { conf = conf, text = text, port = port }, source)
   if not made then return nil, err end
   traces.watch(state, made.loader.owners, made.runner.cool)
+  require("jit.opt").start "hotloop=56" -- LuaJIT's own; it was more while the state was made
   made_here = made
   return function() made.entry() end
 end
@@ -260,8 +262,9 @@ function boot.core_warm()
   made_here.runner.reset()
 end
 
-function boot.core_fingerprint(conf, text, port)
-  return boot.fingerprint({ conf = conf, text = text, port = port }, made_here)
+---@param loaded boolean what made this generation, not what is on disk now
+function boot.core_fingerprint(conf, text, port, loaded)
+  return boot.fingerprint({ conf = conf, text = text, port = port }, made_here, loaded and made_here.source)
 end
 
 function boot.core_close()

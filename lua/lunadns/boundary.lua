@@ -119,6 +119,20 @@ function boundary.embedded(path)
   return ffi.string(text, len[0])
 end
 
+--- Whether a file is part of the binary.
+---@param path string
+---@return boolean
+function boundary.has(path) return C.luna_embedded(path, nil) ~= nil end
+
+local chunk = package.loaded["lunadns.chunk"] --[[@as (fun(path: string): function?)|nil]] -- in the server it is kept compiled
+
+--- A file that is part of the binary, as a function.
+---@param path string
+---@return function
+function boundary.chunk(path)
+  return chunk and chunk(path) or assert(loadstring(assert(boundary.embedded(path)), "@" .. path))
+end
+
 boundary.read = read
 
 return boundary

@@ -10,7 +10,7 @@ local words = require "lunadns.options.words"
 local loader = {}
 
 ---@class LunaSource
----@field text string
+---@field text? string of a file; the binary's own come compiled
 ---@field file string
 ---@field embedded boolean part of the binary
 ---@field checked? boolean its globals are known to be
@@ -67,8 +67,7 @@ function Loader:search(base, builtin)
   end
   if not builtin then return nil end
   local file = "plugins/" .. base .. ".lua"
-  local text = boundary.embedded(file)
-  return text and { text = text, file = file, embedded = true }
+  return boundary.has(file) and { file = file, embedded = true }
 end
 
 --- The text of a plugin and where it was found.
@@ -145,8 +144,13 @@ end
 ---@return function|nil chunk
 ---@return string|table err_or_env
 function Loader:compile(source, name, chunkname)
-  local chunk, err = loadstring(source.text, "@" .. (chunkname or source.file))
-  if not chunk then return nil, err end
+  local chunk, err
+  if source.text then
+    chunk, err = loadstring(source.text, "@" .. (chunkname or source.file))
+    if not chunk then return nil, err end
+  else
+    chunk = boundary.chunk(source.file)
+  end
   if not source.checked and not source.embedded then
     err = environment.check(chunk, chunkname or source.file)
     if err then return nil, err end

@@ -357,6 +357,16 @@ class ByWatching(Case):
         self.assertEqual(s.query("a.test", "TXT").values(), ['"three"'])
         s.stop()
 
+    def test_edit_while_an_edit_is_loaded(self):
+        plugin = PLUGIN.replace("setup = function()", "setup = function() print 'WORD is read' dns.sleep(1)")
+        s = self.server(".:{port} {\n reload 2s 1s\n shout\n}\n", files={"shout.lua": plugin.replace("WORD", "one")})
+        after = s.mark()
+        s.write("shout.lua", plugin.replace("WORD", "two"))
+        s.wait_log(r"two is read$", 10, after)
+        s.write("shout.lua", plugin.replace("WORD", "three"))
+        self.edited(s, lambda: s.query("a.test", "TXT").values() == ['"three"'], 15)
+        s.stop()
+
     def test_hosts_file(self):
         s = self.server(".:{port} {\n hosts {dir}/hosts {\n reload 1s\n }\n}\n", files={"hosts": "192.0.2.1 a.test\n"})
         self.assertEqual(s.query("a.test").values(), ["192.0.2.1"])

@@ -6,17 +6,26 @@
 #include <cmocka.h>
 #include <lauxlib.h>
 #include <lualib.h>
-#include <sys/resource.h>
+#include <sched.h>
 #include "../../src/server/pace.h"
 
 static const char work[] = "jit.off() local t = {} for i = 1, 300000 do t[i % 100] = {i} end";
 
-/* How often the thread has let its core go so far. */
-static long rests(void)
+/* A clock on which each look takes 5 us, and a core that comes back after so long. */
+static uint64_t now, held, waited;
+static long yields;
+
+uint64_t luna_clock(void)
 {
-    struct rusage use;
-    getrusage(RUSAGE_THREAD, &use);
-    return use.ru_nvcsw;
+    return now += 5000;
+}
+
+int sched_yield(void)
+{
+    yields++;
+    waited += held;
+    now += held;
+    return 0;
 }
 
 static lua_State *state(void)
@@ -26,32 +35,63 @@ static lua_State *state(void)
     return L;
 }
 
-static void lua_rests_between_begin_and_end(void **unused)
+static void lua_lets_its_core_go_between_begin_and_end(void **unused)
 {
     (void)unused;
     lua_State *L = state();
+    held = 0;
     luna_pace_begin();
     luna_pace_lua(L);
-    long before = rests();
+    long before = yields;
     assert_int_equal(luaL_dostring(L, work), 0);
-    assert_true(rests() - before >= 5);
+    assert_true(yields - before >= 100);
     luna_pace_lua_end(L);
     assert_null(lua_gethook(L));
     luna_pace_end();
     lua_close(L);
 }
 
-static void elsewhere_nothing_rests(void **unused)
+static void elsewhere_it_does_not(void **unused)
 {
     (void)unused;
     lua_State *L = state();
     luna_pace_lua(L);
     assert_null(lua_gethook(L));
-    long before = rests();
+    long before = yields;
     for (int i = 0; i < 100000; i++)
         luna_pace();
-    assert_int_equal(rests(), before);
+    assert_int_equal(yields, before);
     lua_close(L);
+}
+
+static void a_core_that_others_want_is_shared(void **unused)
+{
+    (void)unused;
+    held = 3000000;
+    waited = 0;
+    uint64_t began = now;
+    luna_pace_begin();
+    for (int i = 0; i < 10000; i++)
+        luna_pace();
+    luna_pace_end();
+    uint64_t ran = now - began - waited;
+    assert_in_range(waited, 6 * ran, 8 * ran + held);
+}
+
+static void what_it_did_not_wait_is_not_saved_for_long(void **unused)
+{
+    (void)unused;
+    held = 0;
+    luna_pace_begin();
+    for (int i = 0; i < 100000; i++)
+        luna_pace();
+    held = 3000000;
+    waited = 0;
+    uint64_t began = now;
+    for (int i = 0; i < 100; i++)
+        luna_pace();
+    luna_pace_end();
+    assert_in_range(waited, held, 50000000 + 8 * (now - began - waited) + held);
 }
 
 static void other(lua_State *L, lua_Debug *where)
@@ -115,8 +155,10 @@ static void an_emptied_state_has_little_left(void **unused)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lua_rests_between_begin_and_end),
-        cmocka_unit_test(elsewhere_nothing_rests),
+        cmocka_unit_test(lua_lets_its_core_go_between_begin_and_end),
+        cmocka_unit_test(elsewhere_it_does_not),
+        cmocka_unit_test(a_core_that_others_want_is_shared),
+        cmocka_unit_test(what_it_did_not_wait_is_not_saved_for_long),
         cmocka_unit_test(another_hook_stays),
         cmocka_unit_test(a_collection_is_whole),
         cmocka_unit_test(an_emptied_state_has_little_left),

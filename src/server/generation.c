@@ -24,6 +24,18 @@ static void state_init(luna_generation *g, luna_state *s, luna_worker *w, unsign
     s->now = w && w->offline ? w->now : luna_clock();
 }
 
+/* What makes a state runs once: a loop must be long to be compiled, until core_worker is done. */
+static lua_State *new_state(char *err, size_t err_len)
+{
+    lua_State *L = luna_lua_new(err, err_len);
+    if (L && luaL_dostring(L, "require('jit.opt').start 'hotloop=1000'")) {
+        snprintf(err, err_len, "%s", lua_tostring(L, -1));
+        luna_lua_close(L);
+        return NULL;
+    }
+    return L;
+}
+
 static int boot_function(lua_State *L, const char *name)
 {
     lua_getglobal(L, "require");
@@ -54,7 +66,7 @@ static void push_given(lua_State *L, const luna_source *source)
 
 static int load_control(luna_generation *g, const luna_source *source, char *err, size_t err_len)
 {
-    lua_State *L = g->control = luna_lua_new(err, err_len);
+    lua_State *L = g->control = new_state(err, err_len);
     if (!L)
         return -1;
     if (boot_function(L, "core_control"))
@@ -78,7 +90,7 @@ static int load_control(luna_generation *g, const luna_source *source, char *err
 static int load_seat(luna_generation *g, luna_seat *seat, const luna_source *source, char *err,
                      size_t err_len)
 {
-    lua_State *L = seat->L = luna_lua_new(err, err_len);
+    lua_State *L = seat->L = new_state(err, err_len);
     if (!L)
         return -1;
     seat->memory = luna_memory_bound(L, (size_t)g->lua_memory);
@@ -126,6 +138,30 @@ luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool off
     return g;
 }
 
+/* loaded: of what the generation was made of, not of what is on disk now. */
+static int fingerprint(luna_generation *g, const luna_source *source, bool loaded, char *out,
+                       char *err, size_t err_len)
+{
+    lua_State *L = g->control;
+    int top = lua_gettop(L), failed = boot_function(L, "core_fingerprint");
+    if (!failed) {
+        push_given(L, source);
+        lua_pushboolean(L, loaded);
+        failed = lua_pcall(L, 4, 2, 0);
+    }
+    if (failed) {
+        fail(L, -1, err, err_len);
+    } else {
+        /* A Corefile that does not parse differs from every one that does; its error is its text.
+         */
+        size_t len;
+        const char *text = lua_tolstring(L, lua_isnil(L, -2) ? -1 : -2, &len);
+        luna_sha512(text ? text : "", text ? len : 0, out);
+    }
+    lua_settop(L, top);
+    return failed ? -1 : 0;
+}
+
 luna_generation *luna_generation_load(const luna_source *source, char *err, size_t err_len)
 {
     luna_worker *workers[256];
@@ -134,13 +170,15 @@ luna_generation *luna_generation_load(const luna_source *source, char *err, size
         workers[i] = luna_worker_at(i);
     luna_generation *g = luna_generation_new(workers, n, false);
     int failed = load_control(g, source, err, err_len);
+    /* Before what follows waits: an edit from here on differs from it, and is found. */
+    if (!failed)
+        failed = fingerprint(g, source, true, g->watched, err, err_len);
     for (unsigned i = 0; i < n && !failed; i++)
         failed = load_seat(g, &g->seats[i], source, err, err_len);
     luna_pace();
     if (!failed) {
         lua_pop(g->control, 1);
         luna_pace_collect(g->control);
-        luna_generation_watch(g, source, g->watched);
         luna_pace_lua_end(g->control);
         g->open_seats = n;
         return g;
@@ -151,21 +189,8 @@ luna_generation *luna_generation_load(const luna_source *source, char *err, size
 
 int luna_generation_watch(luna_generation *g, const luna_source *source, char *out)
 {
-    lua_State *L = g->control;
-    int top = lua_gettop(L), failed = -1;
-    if (!boot_function(L, "core_fingerprint")) {
-        push_given(L, source);
-        if (!lua_pcall(L, 3, 2, 0)) {
-            /* A Corefile that does not parse differs from every one that does; its error is its
-             * text. */
-            size_t len;
-            const char *text = lua_tolstring(L, lua_isnil(L, -2) ? -1 : -2, &len);
-            luna_sha512(text ? text : "", text ? len : 0, out);
-            failed = 0;
-        }
-    }
-    lua_settop(L, top);
-    return failed;
+    char err[256];
+    return fingerprint(g, source, false, out, err, sizeof err);
 }
 
 static void close_lua(lua_State *L)

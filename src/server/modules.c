@@ -1,5 +1,6 @@
-/* The runtime's own Lua modules: part of the binary, compiled by the first Lua state that asks for
- * them. Compiling is two thirds of what a state costs, and a reload makes one per worker. */
+/* The runtime's own Lua modules and the built-in plugins: part of the binary, compiled by the first
+ * Lua state that asks for them. Compiling is two thirds of what a state costs, and a reload makes
+ * one per worker. */
 #include "modules.h"
 #include <lauxlib.h>
 #include <stdbool.h>
@@ -28,7 +29,8 @@ const char *luna_embedded(const char *path, size_t *len)
     const luna_file *f = find(path);
     if (!f)
         return NULL;
-    *len = f->len;
+    if (len)
+        *len = f->len;
     return f->text;
 }
 
@@ -69,6 +71,19 @@ static void load(lua_State *L, luna_file *f, const char *name)
         lua_error(L);
     if (!code)
         keep(L, f);
+    luna_pace();
+}
+
+int luna_modules_chunk(lua_State *L)
+{
+    char name[256];
+    const char *path = luaL_checkstring(L, 1);
+    luna_file *f = find(path);
+    if (!f)
+        return 0;
+    snprintf(name, sizeof name, "@%s", path);
+    load(L, f, name);
+    return 1;
 }
 
 int luna_modules_search(lua_State *L)

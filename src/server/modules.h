@@ -6,4 +6,8 @@
  */
 int luna_modules_search(lua_State *L);
 
+/* Lua: the path of a file of the binary -> its chunk as a new function, nothing if there is none.
+ * In any thread. */
+int luna_modules_chunk(lua_State *L);
+
 #endif

@@ -1,24 +1,29 @@
 #include "pace.h"
 #include <lauxlib.h>
+#include <luajit.h>
+#include <sched.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 enum {
-    BURST_NS = 50000,
-    INSTRUCTIONS = 500, /* of Lua, between two looks at the clock: some 5 us */
-    STEP_KB = 2,        /* of a collection */
+    BURST_NS = 10000,
+    INSTRUCTIONS = 500,  /* of Lua, between two looks at the clock: some 5 us */
+    SHARE = 8,           /* it waits for at most this many times as long as it runs */
+    SAVED_NS = 50000000, /* and saves no more of that than this */
+    STEP_KB = 2,         /* of a collection */
 };
 
 static __thread struct {
     bool on;
     uint64_t since;
+    int64_t patience; /* ns that it may wait */
 } pace;
 
 void luna_pace_begin(void)
 {
     pace.on = true;
     pace.since = luna_clock();
+    pace.patience = 0;
 }
 
 void luna_pace_end(void)
@@ -28,11 +33,20 @@ void luna_pace_end(void)
 
 void luna_pace(void)
 {
-    static const struct timespec rest = {.tv_nsec = BURST_NS};
-    if (!pace.on || luna_clock() - pace.since < BURST_NS)
+    if (!pace.on)
         return;
-    nanosleep(&rest, NULL);
+    uint64_t now = luna_clock();
+    if (now - pace.since < BURST_NS)
+        return;
+    pace.patience += (int64_t)(now - pace.since) * SHARE;
+    if (pace.patience > SAVED_NS)
+        pace.patience = SAVED_NS;
+    pace.since = now;
+    if (pace.patience < 0)
+        return;
+    sched_yield();
     pace.since = luna_clock();
+    pace.patience -= (int64_t)(pace.since - now);
 }
 
 static void hook(lua_State *L, lua_Debug *where)
@@ -61,9 +75,10 @@ void luna_pace_collect(lua_State *L)
             luna_pace();
 }
 
-/* The modules are ours and the plugins'. Libraries stay: LuaJIT's own parts need them to the end.
- */
-static int forget_modules(lua_State *L)
+/* What holds plugins and our modules: the modules' table, the methods of the core's types
+ * (boundary.lua), what listens to the compiler (traces.lua), and compiled code. Libraries stay:
+ * LuaJIT's own parts need them to the end. */
+static int forget(lua_State *L)
 {
     lua_settop(L, 0);
     luaL_findtable(L, LUA_REGISTRYINDEX, "_LOADED", 0);
@@ -75,7 +90,19 @@ static int forget_modules(lua_State *L)
         lua_pushnil(L);
         lua_rawset(L, 1);
     }
+    for (lua_pushnil(L); lua_next(L, LUA_REGISTRYINDEX); lua_pop(L, 1)) {
+        const char *name = lua_type(L, -2) == LUA_TSTRING ? lua_tostring(L, -2) : "";
+        if (!lua_istable(L, -1) ||
+            (strncmp(name, "lunadns.", 8) != 0 && strcmp(name, "_VMEVENTS") != 0))
+            continue;
+        for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1)) {
+            lua_pushvalue(L, -2);
+            lua_pushnil(L);
+            lua_rawset(L, -5);
+        }
+    }
     lua_settop(L, 0);
+    luaJIT_setmode(L, 0, LUAJIT_MODE_ENGINE | LUAJIT_MODE_FLUSH);
     luna_pace_collect(L);
     return 0;
 }
@@ -87,6 +114,6 @@ void luna_pace_empty(lua_State *L)
     luna_pace_lua_end(L);
     lua_settop(L, 0);
     /* What cannot be freed here is freed by lua_close, a finalizer that raises included. */
-    lua_cpcall(L, forget_modules, NULL);
+    lua_cpcall(L, forget, NULL);
     lua_settop(L, 0);
 }

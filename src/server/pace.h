@@ -1,6 +1,7 @@
 /* Making a generation, and ending one, while others answer. Where there are fewer cores than
- * threads the kernel would let the thread that does it run for a whole time slice, 3 ms and more,
- * and queries wait as long. So it works in bursts and lets its core go in between. */
+ * threads the kernel may let the thread that does it run for a whole time slice, 3 ms and more,
+ * and queries wait as long. So it works in bursts and asks in between whether somebody wants its
+ * core. A core that is always wanted it shares, or it would not come to an end. */
 #ifndef LUNA_PACE_H
 #define LUNA_PACE_H
 #include <lua.h>

@@ -31,6 +31,8 @@ static int prepare(lua_State *L)
     const char *declarations = luna_embedded("core.cdef", &len);
     lua_pushlstring(L, declarations, len);
     lua_setfield(L, -2, "lunadns.declarations");
+    lua_pushcfunction(L, luna_modules_chunk);
+    lua_setfield(L, -2, "lunadns.chunk");
     lua_settop(L, 0);
     /* Room for the traces of a whole configuration; the defaults are for small scripts. */
     if (luaL_dostring(L,
