@@ -115,6 +115,7 @@ function api.undeclared()
   local declared, named = {}, {}
   for file in pipe:lines() do
     for number, line in ipairs(lines_of(file)) do
+      line = line:gsub("@class %(%w+%) ", "@class ")
       local what, name = line:match "^%s*%-%-%-@(%w+) ([%w_%.%*]+)"
       if what == "class" or what == "alias" then declared[name] = true end
       line = line:gsub("@field private ", "@field "):gsub("@field package ", "@field ")

@@ -57,7 +57,7 @@ local registry = debug.getregistry()
 --- Gives a type of the core its methods. A type keeps its metatable as long as the Lua state lives, while busted loads modules
 --- anew for each file of specs: then the methods in it are replaced.
 ---@param ctype string
----@param methods table<string, function>
+---@param methods table
 function boundary.methods(ctype, methods)
   local key = "lunadns." .. ctype
   local kept = registry[key]

@@ -5,7 +5,7 @@ local rewriting = require "lunadns.query.rewriting"
 
 local query = {}
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 for _, methods in ipairs {

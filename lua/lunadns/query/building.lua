@@ -11,7 +11,7 @@ local C = boundary.C
 local AA, TC, UDP, ANSWER, AUTHORITY = C.LUNA_AA, C.LUNA_TC, C.LUNA_UDP, C.LUNA_ANSWER, C.LUNA_AUTHORITY
 local NOERROR, NXDOMAIN, REFUSED, A, AAAA, TXT = 0, 3, 5, 1, 28, 16
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 --- Begins the reply anew: this rcode, no records.
@@ -135,7 +135,7 @@ local err_buffer = ffi.new("char[?]", 512)
 ---@param records DnsRecords|string
 function q:add(section, records)
   check(self)
-  section = numbers.section(section)
+  section = numbers.section(section) --[[@as 1|2|3]]
   if type(records) == "string" then
     if C.luna_reply_text(self, section, records, err_buffer, 512) < 0 then blame(ffi.string(err_buffer), 2) end
     return

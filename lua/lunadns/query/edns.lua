@@ -6,7 +6,7 @@ local numbers = require "lunadns.numbers"
 
 local C = boundary.C
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 --- Whether the query has an EDNS option.
@@ -24,7 +24,7 @@ function q:option(code)
   check(self)
   local at = C.luna_query_option(self, code)
   if at == 0 then return nil end
-  return ffi.string(self.packet + at, self.packet[at - 2] * 256 + self.packet[at - 1])
+  return ffi.string(self.packet + at, (self.packet[at - 2] * 256 + self.packet[at - 1]) --[[@as integer]])
 end
 
 ---@class DnsSubnet

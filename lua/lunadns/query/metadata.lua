@@ -6,7 +6,7 @@ local runner = require "lunadns.runner"
 
 local running = runner.running
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 --- What a plugin of the block tells of this query: q:metadata("kubernetes/service"). nil where it tells nothing, and without the

@@ -14,7 +14,7 @@ local RD, AD, CD = C.LUNA_RD, C.LUNA_AD, C.LUNA_CD
 
 --- A query. It is its handler's until the handler returns: afterwards, and in what dns.spawn started meanwhile, its methods
 --- raise. What ends in _text makes a string.
----@class DnsQuery
+---@class (partial) DnsQuery
 ---@field qtype integer type asked for: dns.A, dns.AAAA ...
 ---@field qclass integer class asked for: dns.IN, dns.CH ...
 ---@field id integer of the message
@@ -79,8 +79,8 @@ function q:label_text(i)
   check(self)
   if i < 0 then i = self.labels + 1 + i end
   if i < 1 or i > self.labels then return nil end
-  local at = self.label[i - 1]
-  return values.labels_text(self.name + at, self.name[at] + 1)
+  local at = self.label[i - 1] --[[@as integer]]
+  return values.labels_text((self.name + at) --[[@as ffi.cdata*]], self.name[at] + 1)
 end
 
 local type_texts, class_texts = {}, {}
@@ -174,7 +174,7 @@ local TRANSPORTS = { "udp", "tcp", "tls", "internal" }
 ---@return "udp"|"tcp"|"tls"|"internal"
 function q:transport_text()
   check(self)
-  return TRANSPORTS[self.transport]
+  return TRANSPORTS[self.transport] --[[@as "udp"|"tcp"|"tls"|"internal"]]
 end
 
 return q

@@ -93,7 +93,7 @@ end
 function record:set_ttl(ttl)
   check(self.query)
   self.ttl = ttl
-  local p = self.query.reply + self.rdata - 6
+  local p = (self.query.reply + self.rdata - 6) --[[@as ffi.cdata*]]
   local value = self.ttl
   p[0], p[1], p[2], p[3] = value / 16777216, value / 65536 % 256, value / 256 % 256, value % 256
 end

@@ -12,7 +12,7 @@ local C = boundary.C
 local band = bit.band
 local RECORDS_MAX, NONE, FOREVER = 5957, 65535, 4294967295
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 --- The rcode of the reply, nil when there is none.
@@ -114,6 +114,7 @@ return function(q, record, fn, out)
   end
 end]]
 
+---@return function
 local function walker(what)
   local one = "if next(q, record) == 0 then return false end\n" .. what .. "\n"
   return assert(loadstring(WALK:format(one:rep(4)), "=records"))(function(self, record)
@@ -165,7 +166,7 @@ function q:each(fn, section)
 end
 
 --- Removes records from the reply: those of a type, or those for which a function says so. The function is made once, in setup.
----@param what DnsType|fun(record: DnsReplyRecord): boolean|nil nil = all
+---@param what? DnsType|fun(record: DnsReplyRecord): boolean all without it
 ---@param section? DnsSection all without it
 ---@return integer count how many went
 function q:remove(what, section)

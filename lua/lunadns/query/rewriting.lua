@@ -14,7 +14,7 @@ typedef struct { luna_name to, from; int32_t qtype, restore; uint8_t named, suff
 
 local rewriting = {}
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 ---@class DnsRewrite: ffi.cdata* made by dns.rewrite

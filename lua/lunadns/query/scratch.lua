@@ -8,7 +8,7 @@ local band, bor, bnot, lshift, rshift = bit.band, bit.bor, bit.bnot, bit.lshift,
 
 local scratch = {}
 
----@class DnsQuery
+---@class (partial) DnsQuery
 local q = {}
 
 local TAGS, NUMBERS = 64, 8

@@ -26,7 +26,7 @@ local read_name, names = reader(boundary.name)
 local read_addr, addrs = reader(boundary.addr)
 
 ---@alias DnsName string|ffi.cdata* "example.org.", or a luna_name of dns.name
----@alias DnsAddress string|ffi.cdata* "192.0.2.1", or a luna_addr of dns.addr
+---@alias DnsAddress string|ffi.cdata*|DnsAddr "192.0.2.1", or a luna_addr of dns.addr
 
 --- A luna_name.
 ---@param value DnsName
@@ -42,7 +42,7 @@ end
 ---@return ffi.cdata*
 function values.addr(value)
   if type(value) == "string" then return addrs[value] or read_addr(value) end
-  return value
+  return value --[[@as ffi.cdata*]]
 end
 
 local buffer = ffi.new "uint8_t[256]"
