@@ -141,8 +141,8 @@ end
 ---
 ---     local rcode, err = dns.exchange("tls://192.0.2.1%dns.example", q, { timeout = 2 })
 ---     if rcode then return rcode end
----@param upstream string|ffi.cdata* or a luna_addr (port 0: 53)
----@param name string|ffi.cdata* a name, or the query
+---@param upstream string|ffi.cdata*|DnsAddr or a luna_addr (port 0: 53)
+---@param name string|ffi.cdata*|DnsQuery a name, or the query
 ---@param qtype? string|integer|DnsExchangeOptions or, after a query, the options
 ---@param opts? DnsExchangeOptions
 ---@return DnsReply|integer|nil reply
@@ -156,7 +156,8 @@ function exchange.exchange(upstream, name, qtype, opts)
     upstream = address.join(boundary.addr_text(upstream), upstream.port ~= 0 and upstream.port or 53)
   end
   if type(name) == "cdata" and (ffi.istype(pointer_type, name) or ffi.istype(query_type, name)) then
-    opts = qtype --[[@as DnsExchangeOptions?]]
+    ---@cast qtype DnsExchangeOptions?
+    opts = qtype
     local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
     local ok, err = ask(own, name, find(own.driver, upstream, opts), timeout)
     if not ok then return nil, err end
@@ -164,7 +165,7 @@ function exchange.exchange(upstream, name, qtype, opts)
     return rcode
   end
   local timeout = strand.timeout(opts, TIMEOUT, "dns.exchange")
-  local wire, number, err = question.read(name, qtype --[[@as string|integer]], "dns.exchange")
+  local wire, number, err = question.read(name --[[@as string|ffi.cdata*]], qtype --[[@as string|integer]], "dns.exchange")
   if not wire then return nil, err end
   return ask_new(own, find(own.driver, upstream, opts), wire, number, timeout, opts and opts.dnssec and 1 or 2)
 end

@@ -9,7 +9,7 @@ local host = {}
 local HOSTS_FILE = "/etc/hosts"
 local A, AAAA, REFUSED = 1, 28, 5
 
-local file -- name -> addresses, of the hosts file as it was when it was first needed
+local file ---@type table<string, table>|nil name -> addresses, of the hosts file as it was when it was first needed
 
 local function hosts_file()
   if file then return file end

@@ -246,7 +246,7 @@ end
 function http.get(url, opts)
   local own = strand.current "dns.http"
   if opts ~= nil and type(opts) ~= "table" then error(("dns.http: expected options, found %s"):format(type(opts)), 2) end
-  local request = { url = url }
+  local request = { url = url } ---@type table
   for key, value in pairs(opts or {}) do request[key] = value end
   return send(own, request)
 end

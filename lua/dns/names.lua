@@ -23,7 +23,8 @@ local name_t, query_t = ffi.typeof "luna_name", ffi.typeof "luna_query"
 local NAME, QUESTION = C.LUNA_KEY_NAME, C.LUNA_KEY_QUESTION
 local EXACT, UNDER = C.LUNA_FIND_EXACT, C.LUNA_FIND_UNDER
 local OK, NONE = C.LUNA_OK, C.LUNA_NONE
-local value, result = values.value, values.result
+local value = values.value
+local result = values.result --[[@as fun(): string|number|true]] -- false is no value of a table
 local scratch = ffi.new "luna_name"
 
 local function split(name)
@@ -56,7 +57,7 @@ end
 
 --- The value of the nearest entry that holds a name: it is listed, or below a listed name. true when the entry has no value.
 --- Makes a string when the value is one, and nothing else.
----@param name ffi.cdata*|string a query (its question name), a luna_name, or a text
+---@param name ffi.cdata*|string|DnsQuery a query (its question name), a luna_name, or a text
 ---@return number|string|true|nil value nil when there is none
 function methods:match(name)
   local kind, pointer = split(name)
@@ -67,7 +68,7 @@ function methods:match(name)
 end
 
 --- The same for the name itself only.
----@param name ffi.cdata*|string
+---@param name ffi.cdata*|string|DnsQuery
 ---@return number|string|true|nil value
 function methods:get(name)
   local kind, pointer = split(name)

@@ -15,7 +15,8 @@ typedef struct { luna_table *table; int fixed; } luna_networks;
 
 local addr_t = ffi.typeof "luna_addr"
 local OK, NONE = C.LUNA_OK, C.LUNA_NONE
-local value, result = values.value, values.result
+local value = values.value
+local result = values.result --[[@as fun(): string|number|true]] -- false is no value of a table
 local scratch = ffi.new "luna_addr"
 
 ---@class LunaNetworks
@@ -37,7 +38,7 @@ end
 
 --- The value of the longest prefix that holds an address: true when it has none. Makes a string when the value is one, and
 --- nothing else.
----@param addr ffi.cdata*|string luna_addr, such as q.client, or a text
+---@param addr ffi.cdata*|string|DnsAddr luna_addr, such as q.client, or a text
 ---@return number|string|true|nil value nil when no prefix holds it
 function methods:match(addr)
   local pointer = split(addr)

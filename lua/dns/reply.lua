@@ -45,7 +45,7 @@ local NAMES = { CNAME = "^(%S+)$", NS = "^(%S+)$", PTR = "^(%S+)$", DNAME = "^(%
 
 local number_buffer = ffi.new "char[16]"
 local text_buffer -- made when the first record is read
-local list, list_size = nil, 0
+local list, list_size = nil, 0 ---@type any, integer
 
 --- The records of a message in a buffer that all replies share.
 local function records(self)
@@ -75,7 +75,7 @@ local function spell(record)
   text_buffer = text_buffer or ffi.new("char[?]", TEXT_SIZE)
   local n = C.luna_message_record_text(record.message, record.len, record.offset, text_buffer, TEXT_SIZE)
   local text = n >= 0 and ffi.string(text_buffer, n) or ""
-  local name, data = text:match "^([^\t]*)\t%d+\t[^\t]*\t[^\t]*\t?(.*)$"
+  local name, data = text:match "^([^\t]*)\t%d+\t[^\t]*\t[^\t]*\t?(.*)$" ---@cast data -?
   record.name, record.data = name, data
   if NAMES[record.type] then
     record.target = data

@@ -29,7 +29,7 @@ local V_NUMBER, V_BOOLEAN, V_TEXT = C.LUNA_VALUE_NUMBER, C.LUNA_VALUE_BOOLEAN, C
 local SET, ADD, REPLACE = C.LUNA_PUT_SET, C.LUNA_PUT_ADD, C.LUNA_PUT_REPLACE
 local OK, NONE, NODATA, E_SPACE = C.LUNA_OK, C.LUNA_NONE, C.LUNA_NODATA, C.LUNA_E_SPACE
 
----@alias LunaKey string|number|ffi.cdata*
+---@alias LunaKey string|number|ffi.cdata*|DnsQuery|DnsAddr
 
 --- A key as the core takes it: kind, pointer, length, number.
 local function split(key)
@@ -108,18 +108,18 @@ function methods:set(key, new, ttl)
     self:delete(key)
     return true
   end
-  return put(self, SET, key, new, ttl)
+  return put(self, SET, key, new, ttl) --[[@as boolean]]
 end
 
 --- Keeps a value if there is none.
 ---@return boolean ok
 ---@return string? why "exists", "too large ..."
-function methods:add(key, new, ttl) return put(self, ADD, key, new, ttl) end
+function methods:add(key, new, ttl) return put(self, ADD, key, new, ttl) --[[@as boolean]] end
 
 --- Keeps a value if there is one.
 ---@return boolean ok
 ---@return string? why "not found", "too large ..."
-function methods:replace(key, new, ttl) return put(self, REPLACE, key, new, ttl) end
+function methods:replace(key, new, ttl) return put(self, REPLACE, key, new, ttl) --[[@as boolean]] end
 
 --- Adds to a number, as one step that no other worker comes between. A number that is not there begins with init and lives
 --- for ttl seconds; adding to it later does not prolong that: a counter with a ttl counts by windows of time. Makes nothing.
@@ -184,7 +184,8 @@ function methods:clear() C.luna_dict_clear(self.dict, self.state) end
 function methods:count()
   local figures = ffi.new "luna_dict_figures"
   C.luna_dict_count(self.dict, figures)
-  return tonumber(figures.entries), tonumber(figures.bytes), tonumber(figures.evictions)
+  return tonumber(figures.entries) --[[@as integer]], tonumber(figures.bytes) --[[@as integer]],
+    tonumber(figures.evictions) --[[@as integer]]
 end
 
 local function key_of(item, at)
@@ -208,7 +209,7 @@ local function value_of(item, at)
   return ffi.string(at + item.key_len, item.text_len)
 end
 
-local item_size = ffi.sizeof "luna_dict_item"
+local item_size = ffi.sizeof("luna_dict_item") --[[@as integer]]
 
 --- Every key with its value, for a page or a timer: `for key, value in seen:each() do`. Slow: writers wait while a sixteenth
 --- of the entries is copied. What changes meanwhile may be seen or not; what stays is seen once.
@@ -221,11 +222,11 @@ function methods:each()
   return function()
     while at >= filled do
       if part == C.LUNA_DICT_PARTS then return nil end
-      filled = tonumber(C.luna_dict_list(dict, state, part, buffer, size))
+      filled = tonumber(C.luna_dict_list(dict, state, part, buffer, size)) --[[@as integer]]
       while filled < 0 do
         size = -filled * 2
         buffer = ffi.new("uint8_t[?]", size)
-        filled = tonumber(C.luna_dict_list(dict, state, part, buffer, size))
+        filled = tonumber(C.luna_dict_list(dict, state, part, buffer, size)) --[[@as integer]]
       end
       part, at = part + 1, 0
     end

@@ -136,9 +136,11 @@ local function open(scheme, target, opts)
     end
   end
   if own.driver.scripted then return own.driver.scripted.socket(own, scheme, target, seconds) end
-  if state.dry + state.checking ~= 0 then strand.stay(own, own.q, scheme .. " " .. target) end
+  if state.dry + state.checking ~= 0 then strand.stay(own, own.q --[[@as ffi.cdata*]], scheme .. " " .. target) end
   if scheme == "unix" then return connect(own, KINDS.unix, "unix " .. target, nil, target, seconds, timeout) end
   local name, digits = address.split(target)
+  ---@cast name -?
+  ---@cast digits -?
   local deadline = state.now + timeout
   local list, err = host.addresses(own, name, timeout)
   if not list then return nil, ("%s %s: %s"):format(scheme, target, err) end
@@ -148,7 +150,7 @@ local function open(scheme, target, opts)
     if state.now >= deadline then break end
     local addr = ffi.new("luna_addr", found)
     addr.port = address.port(digits)
-    local shown = ("%s %s"):format(scheme, address.join(boundary.addr_text(addr), addr.port))
+    local shown = ("%s %s"):format(scheme, address.join(boundary.addr_text(addr), addr.port --[[@as integer]]))
     -- The last address has all the time that is left, the others a share of it.
     local self
     self, err = connect(own, KINDS[scheme], shown, addr, nil, seconds, left / (#list - i + 1))

@@ -85,14 +85,14 @@ local function background(q, fn)
   local driver = runner.running().driver
   local contain = driver.contain
   local ok, err = xpcall(fn, contain.trace)
-  driver.background = driver.background - 1
+  driver.background = driver.background --[[@as integer]] - 1
   if not ok then contain.failed(q, err, "spawn") end
   C.luna_query_free(q)
 end
 
 --- Runs a function that nobody waits for. It begins at once and goes on when the caller ends; called in setup it begins
 --- when the generation serves. It may wait; an error is logged. At most 1024 at a time per worker.
----@param fn fun()
+---@param fn fun(): any
 ---@return true|nil started
 ---@return string|nil err
 function tasks.spawn(fn)

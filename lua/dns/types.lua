@@ -5,6 +5,10 @@
 --- Structures, functions and constants of src/core.h. FFI checks their names and types when the code runs.
 ---@class ffi.cdata*
 ---@field [string] any
+---@field [number] any
+
+---@class debuglib
+---@field getfenv fun(object: any): table
 
 ---@class jitlib
 ---@field attach fun(fn: function, event?: string)
@@ -25,7 +29,7 @@
 ---@field is_true fun(value: any, message?: any)
 
 --- What the runtime reads of a query beside what plugins do; see luna_query in src/core.h.
----@class DnsQuery
+---@class (partial) DnsQuery
 ---@field flags integer of the header
 ---@field do_bit integer
 ---@field name ffi.cdata* wire format, lower case

@@ -36,7 +36,7 @@ function Files:write(name, text)
     error(("'%s' is not below the directory"):format(name), 2)
   end
   for to in name:gmatch "()/" do
-    local folder = name:sub(1, to - 1)
+    local folder = name:sub(1, to --[[@as integer]] - 1)
     if not self.folders[folder] then
       ffi.C.mkdir(self.path .. "/" .. folder, tonumber("755", 8))
       self.folders[folder] = true

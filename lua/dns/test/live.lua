@@ -279,7 +279,7 @@ function Live:metrics_text()
   local parts, data = {}, ffi.new "uint8_t[65536]"
   for _ = 1, 500 do
     socket.wait({ s }, 0.01)
-    local n = tonumber(C.recvfrom(s.fd, data, 65536, 0, nil, nil))
+    local n = tonumber(C.recvfrom(s.fd, data, 65536, 0, nil, nil)) --[[@as integer]]
     if n == 0 then break end
     if n > 0 then parts[#parts + 1] = ffi.string(data, n) end
   end

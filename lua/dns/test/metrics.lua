@@ -41,7 +41,7 @@ end
 function metrics.value(text, before, wanted, labels)
   local name, rest = wanted:match "^([%w_:]+)(.*)$"
   if not name then error(("'%s' is not the name of a metric"):format(wanted), 3) end
-  local list = {}
+  local list = {} ---@cast rest -?
   for label in rest:gmatch '[%w_]+="[^"]*"' do list[#list + 1] = label end
   for label, value in pairs(labels or {}) do list[#list + 1] = ('%s="%s"'):format(label, value) end
   local value, kind = sum(text, name, list)

@@ -35,7 +35,7 @@ process.TERM, process.USR1, process.KILL = 15, 10, 9
 ---@return string
 function process.binary()
   local buffer = ffi.new "char[4096]"
-  local n = tonumber(C.readlink("/proc/self/exe", buffer, 4096))
+  local n = tonumber(C.readlink("/proc/self/exe", buffer, 4096)) --[[@as integer]]
   local own = n > 0 and ffi.string(buffer, n) or ""
   if own:find "/lunadns$" then return own end
   local library = require("lunadns.boundary").library or ""

@@ -28,7 +28,7 @@ function question.parse(text)
   local number = C.luna_type_number(qtype)
   if number < 0 then error(("'%s' is not a record type"):format(qtype), 0) end
   local class = 1
-  if qclass ~= "" then
+  if qclass ~= "" then ---@cast qclass -?
     class = registry.classes[qclass:upper()] or error(("'%s' is not a class"):format(qclass), 0)
   end
   local wire = ffi.string(parsed.wire, parsed.len)
@@ -52,7 +52,7 @@ end
 local function client_subnet(text)
   local bytes, bits = address.prefix(text)
   if not bytes then error(("subnet: '%s' is not a network, such as 192.0.2.0/24"):format(text), 0) end
-  return u16(#bytes == 4 and 1 or 2) .. string.char(bits, 0) .. bytes:sub(1, math.ceil(bits / 8))
+  return u16(#bytes == 4 and 1 or 2) .. string.char(bits --[[@as integer]], 0) .. bytes:sub(1, math.ceil(bits / 8))
 end
 
 local function edns(options)

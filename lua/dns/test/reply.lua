@@ -65,7 +65,7 @@ function reply.length(packet) return walk(packet, function() end) - 1 end
 
 --- The OPT record, RFC 6891.
 local function read_edns(self, packet)
-  local extended = 0
+  local extended = 0 ---@type number
   walk(packet, function(at, length)
     if u16(packet, at) == OPT then
       local options, from, to = {}, at + 10, at + 10 + length
@@ -96,7 +96,7 @@ function reply.read(data, len)
   self.id = u16(packet, 1)
   local n = C.luna_message_text(packet, len, buffer, text_size)
   assert(n >= 0, "the reply is not a message")
-  local text, section = ffi.string(buffer, n), nil
+  local text, section = ffi.string(buffer, n), nil ---@type string, string|nil
   local code = ffi.new "char[16]"
   self.rcode = ffi.string(C.luna_rcode_text(bits % 16 + read_edns(self, packet), code))
   -- 16 has two names; the core uses the one that CoreDNS logs, which is TSIG's.
@@ -108,7 +108,7 @@ function reply.read(data, len)
     elseif line:find "^;" then
       if line:find "EDNS" then self.opt = line end
     elseif section and line:find "\t" then -- what ldns says of EDNS options has none
-      table.insert(self[section], (line:gsub("%s+", " "):gsub(" $", "")))
+      table.insert(self[section] --[[@as table]], (line:gsub("%s+", " "):gsub(" $", "")))
     end
   end
   return self

@@ -26,7 +26,7 @@ local scripted = {}
 ---@return number
 local function seconds(value)
   if type(value) == "number" then return value end
-  return assert(require("lunadns.options.duration").parse(value), tostring(value) .. " is not a duration")
+  return (assert(require("lunadns.options.duration").parse(value), tostring(value) .. " is not a duration"))
 end
 
 --- Fails the spec, and the handler on the way.
@@ -98,7 +98,7 @@ function Scripted:fail(what, why) return nil, ("%s: %s: %s"):format(self.text, w
 
 function Scripted:send(text, opts)
   strand.current "socket:send"
-  local peer = self.peer
+  local peer = self.peer ---@type table
   table.insert(self.sent, text)
   if peer.gone or peer.closed then return self:fail("send", "closed") end
   local ok, err = pace({ delay = self.script.delay }, (opts and opts.timeout or self.seconds) * 1e9)
@@ -119,7 +119,7 @@ function Scripted:receive(what, opts)
   else
     self.buffer = self.buffer .. table.concat(peer.datagrams)
     peer.datagrams = {}
-    local len = #self.buffer
+    local len = #self.buffer ---@type integer|nil
     if what == "line" then
       len = self.buffer:find("\n", 1, true)
     elseif what then

@@ -234,7 +234,7 @@ end
 --- Sends a question in, without waiting for the reply.
 ---@param question string "example.org. A"
 ---@param options? DnsTestOptions
----@return ffi.cdata* q in flight; s:finish(q) takes its reply
+---@return ffi.cdata*|table q in flight; s:finish(q) takes its reply
 function Server:send(question, options)
   options = options or {}
   local packet = options.packet or question_of.packet(question, options)
@@ -251,7 +251,7 @@ function Server:send(question, options)
 end
 
 --- The reply to a query of s:send.
----@param q ffi.cdata*
+---@param q ffi.cdata*|table
 ---@return DnsTestReply|nil reply nil: none was sent, or not yet
 function Server:finish(q)
   if C.luna_offline_done(q) == 0 then return nil end
@@ -272,7 +272,7 @@ function Server:query(question, options)
   if self.given.mode and self.given.mode.reload and self.queried then self:reload() end
   self.queried = true
   local q = self:send(question, options)
-  local left = PATIENCE
+  local left = PATIENCE ---@type number
   while left > 0 and C.luna_offline_done(q) == 0 do left = left - self:step(math.min(left, 0.25)) end
   return self:finish(q)
 end
@@ -290,7 +290,7 @@ function Server:peek_log() return log.peek() end -- luacheck: no self
 ---@param name string "coredns_x_total", or with labels in braces: 'coredns_x_total{type="A"}'
 ---@param labels? table<string, string>
 ---@return number|nil value nil when there is no such series
-function Server:metric(name, labels) return metrics.value(self:metrics_text(), self.baseline, name, labels) end
+function Server:metric(name, labels) return metrics.value(self:metrics_text(), self.baseline --[[@as string]], name, labels) end
 
 --- All metrics as a scrape shows them.
 ---@return string

@@ -106,7 +106,7 @@ end
 ---@return string|nil from where a datagram came from
 function Socket:receive()
   from_length[0] = 28
-  local n = tonumber(C.recvfrom(self.fd, data, 65536, 0, from, from_length))
+  local n = tonumber(C.recvfrom(self.fd, data, 65536, 0, from, from_length)) --[[@as integer]]
   if not self.stream then
     if n < 0 then return nil end
     return ffi.string(data, n), ffi.string(from, from_length[0])

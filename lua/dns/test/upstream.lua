@@ -155,7 +155,7 @@ function upstream.delay(answer)
   local value = answer.delay or 0
   if type(value) == "number" then return value end
   local seconds, why = duration.parse(value --[[@as string]])
-  if not seconds then complain("delay: '%s' %s", value, why) end
+  if not seconds then complain("delay: '%s' %s", value, why) end ---@cast seconds -?
   return seconds
 end
 

@@ -88,7 +88,7 @@ end
 ---@param own? DnsTestSocket the client's
 ---@return DnsTestSocket[]
 function Upstreams:readable(own)
-  local list = { own }
+  local list = { own } ---@type table
   for _, each in ipairs(self.sockets) do list[#list + 1] = each end
   return list
 end
