@@ -80,7 +80,7 @@ local function build(config, env, drive)
   local generation, role = env.generation, env.role
   local blocks, err = chain.read(config, env)
   if not blocks then return nil, err end
-  local rest, ok = sites.number(blocks), true
+  local rest, ok = sites.number(blocks), true ---@type table, boolean|nil
   if role == "control" then ok, err = sites.listen(blocks, generation) end
   if not ok then return nil, err end
   local handlers, names = {}, { [-1] = "" }
@@ -226,7 +226,7 @@ local function unquote(text) return assert(loadstring("return {" .. text .. "}")
 
 -- The core's side: strings and pointers only, because the states are different.
 
-local made_here
+local made_here ---@type any what boot.control or boot.worker made
 
 ---@param pointer lightuserdata luna_state
 ---@return boolean|nil

@@ -24,15 +24,15 @@ local corefile = {}
 ---@field limits? { snippets: integer?, files: integer?, repeated: integer? }  guards on imports
 
 ---@class lunadns.corefile.block
----@field keys lunadns.corefile.key[]            in order, CIDRs expanded
+---@field keys lunadns.corefile.key[]            CIDRs expanded, in their order
 ---@field written string[]                       the keys as written, variables expanded
 ---@field file string
 ---@field line integer
----@field directives lunadns.corefile.directive[]  in order of first appearance
+---@field directives lunadns.corefile.directive[]  by first appearance
 
 ---@class lunadns.corefile.config
 ---@field blocks lunadns.corefile.block[]
----@field files table<string|integer, string>    [i] = path in the order of reading, [path] = its text
+---@field files table<string|integer, string>    path by the order of reading, text by path
 ---@field file string                            the main file's name
 ---@field default boolean                        the file has no server block; `blocks` is what is served then
 
@@ -49,7 +49,7 @@ local function inspect(block, opts)
     local parsed, err = keys.parse(raw.text, opts.default_port)
     if not parsed then parser.throw("error inspecting server blocks: " .. err) end
     written[i] = raw.text
-    for _, key in ipairs(parsed) do
+    for _, key in ipairs(parsed --[[@as lunadns.corefile.key[] ]]) do
       key.file, key.line = raw.file, raw.line
       list[#list + 1] = key
     end
@@ -121,7 +121,7 @@ function corefile.read(path, text, opts)
     cwd = opts.cwd or files.cwd(),
     warn = opts.warn or function() end,
   }, { __index = opts })
-  local ok, result = pcall(load, path, text, full)
+  local ok, result = pcall(load, path, text, full) ---@type boolean, any
   if ok then return result end
   if getmetatable(result) == parser.ERROR then return nil, result.text end
   -- Not the user's fault: a defect here or in a function of `opts`.

@@ -6,7 +6,7 @@ local bit = require "bit"
 local globals = {}
 
 -- Opcode numbers differ between LuaJIT versions: read them off code whose only global access is known.
-local function opcode(source, pc) return bit.band(util.funcbc(assert(loadstring(source)), pc), 0xff) end
+local function opcode(source, pc) return bit.band(util.funcbc(assert(loadstring(source)), pc) --[[@as integer]], 0xff) end
 local GET, SET = opcode("return x", 1), opcode("x = 1", 2)
 
 local function visit(proto, found)

@@ -73,10 +73,10 @@ function guard.rule(run, plugin)
     end
   end
   if not rule then return run end
-  local own = {}
+  local own = {} ---@type table<string, any>
   for key, value in pairs(run) do own[key] = value end
   own.block = rest
-  return own, rule
+  return own --[[@as LunaRun]], rule
 end
 
 return guard

@@ -52,7 +52,8 @@ function loader.new(directory, readfile)
   }, Loader)
 end
 
--- The first file of these forms on the path.
+--- The first file of these forms on the path.
+---@return LunaSource|nil
 function Loader:search(base, builtin)
   for _, prefix in ipairs(self.path) do
     for _, form in ipairs { ".lua", "/init.lua" } do
@@ -132,7 +133,7 @@ function Loader:require(name)
   local ok, value = pcall(chunk, name)
   self.loading[name] = nil
   if not ok then error(value, 0) end
-  if value == nil then value = true end
+  value = value == nil or value -- nothing given is true, as in Lua's own
   self.modules[name] = value
   return value
 end

@@ -29,7 +29,7 @@ local counter_t = ffi.metatype("luna_counter", {
 })
 
 ---@class LunaHistogram
----@field observe fun(self: LunaHistogram, value: number, ...: string|number) in units of the declaration
+---@field observe fun(self: LunaHistogram, value: number, ...: string|number) its unit is the declaration's
 
 local histogram_t = ffi.metatype("luna_histogram", {
   __index = {
@@ -173,7 +173,7 @@ local slot_of = {
   end,
 }
 
-local Later = { counter = {}, gauge = {}, histogram = {} }
+local Later = { counter = {}, gauge = {}, histogram = {} } ---@type table<string, table>
 for n = 1, LATER_MAX do
   local slot = slot_of[n]
   Later.counter[n] = {
@@ -236,6 +236,7 @@ local function fixed(full, number, parts)
   return slot
 end
 
+---@return any
 local function with_later(server, class, full, number, parts, later, options)
   local told = C.luna_shared_counter("metric " .. full)
   if told == nil then error("out of memory", 0) end

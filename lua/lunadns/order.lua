@@ -60,7 +60,7 @@ end
 
 --- Sorts the plugins of a block: CoreDNS's order for those that it has; a user's just before `cache`, or where its `before`
 --- or `after` says; `order` lines of the Corefile overrule both. Sets rank.
----@param list { plugin: LunaPlugin, directive: table, rank: number? }[] in the Corefile's order
+---@param list { plugin: LunaPlugin, directive: table, rank: number? }[] as the Corefile has them
 ---@return table[]|nil sorted
 ---@return string|nil err
 function order.sort(list)

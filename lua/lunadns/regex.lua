@@ -77,7 +77,7 @@ local function names_of(compiled)
   P.pcre2_pattern_info_8(compiled, INFO_NAMETABLE, list)
   local names = {}
   for i = 0, count[0] - 1 do
-    local entry = list[0] + i * size[0]
+    local entry = (list[0] + i * size[0]) --[[@as ffi.cdata*]]
     names[entry[0] * 256 + entry[1]] = ffi.string(entry + 2)
   end
   return names
@@ -133,10 +133,10 @@ function Regex:find(text)
   local captures = {}
   for i = 0, self.groups do
     local from, to = bounds[2 * i], bounds[2 * i + 1]
-    captures[i] = from == UNSET and "" or text:sub(tonumber(from) + 1, tonumber(to))
+    captures[i] = from == UNSET and "" or text:sub(tonumber(from) --[[@as integer]] + 1, tonumber(to) --[[@as integer]])
     if self.names[i] then captures[self.names[i]] = captures[i] end
   end
-  return captures, tonumber(bounds[0]) + 1, tonumber(bounds[1])
+  return captures, tonumber(bounds[0]) --[[@as integer]] + 1, tonumber(bounds[1]) --[[@as integer]]
 end
 
 --- Why the last test that gave false did so, when it was not for the text: a limit was reached.

@@ -5,7 +5,7 @@ local boundary = require "lunadns.boundary"
 local bit = require "bit"
 local scratch = require "lunadns.query.scratch"
 local serving = require "lunadns.query.serving"
-local set_parameters = require("jit.opt").start
+local set_parameters = jit.opt.start
 local util = require "jit.util"
 local C = boundary.C
 
@@ -18,7 +18,7 @@ local _, at = ...
 -- Whose turn it is, for all drivers of this Lua state. apart: that of a coroutine which a plugin made.
 at = at or { strand = false, apart = false }
 
-local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc), 0xff) end
+local function opcode(proto, pc) return bit.band(util.funcbc(proto, pc) --[[@as integer]], 0xff) end
 
 -- What a loop begins with, as long as it is not compiled.
 local LOOP = opcode(loadstring "while true do end", 1)
@@ -41,7 +41,7 @@ local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail a
 ---@field number integer under which it serves queries (luna_query.runner): index, or that of who waits for its task
 
 --- Waits until the core has a result for q: to be called when a function of the core returned LUNA_WAIT.
----@param q ffi.cdata* luna_query
+---@param q DnsQuery|ffi.cdata* luna_query
 ---@return integer code q.wait
 function runner.wait(q)
   local strand = at.strand
@@ -207,7 +207,7 @@ local function new(state, chains, contain)
     runners = runners + 1
     ---@type LunaStrand
     local own = { q = false, task = false, hook = false, again = false, on = false, depth = 0, setup = false, driver = self,
-      co = co_running(), index = runners, number = runners }
+      co = co_running() --[[@as thread]], index = runners, number = runners }
     while true do
       at.strand = own
       local _, err = xpcall(work, trace, own) -- returns by an error only
@@ -220,7 +220,7 @@ local function new(state, chains, contain)
         own.q, own.task, own.depth, own.setup, own.number = false, false, 0, false, own.index
         yield()
       elseif not rcode then
-        if own.q.has_data ~= 0 then scratch.forget(own.q) end
+        if own.q.has_data ~= 0 then scratch.forget(own.q --[[@as ffi.cdata*]]) end
         own.again = own.q
       else
         finish(own.q, rcode)

@@ -70,8 +70,10 @@ function Server:histogram(name, help, labels, buckets, unit, options)
   return metrics.histogram(self, name, help, labels, buckets, unit, options)
 end
 
+---@alias LunaLevel "debug"|"info"|"warning"|"error"
+
 --- Writes one line "[LEVEL] plugin/NAME: text".
----@param level "debug"|"info"|"warning"|"error"
+---@param level LunaLevel
 ---@param format string as string.format's, when there is more
 ---@param ... any
 function Server:log(level, format, ...)
@@ -117,8 +119,8 @@ end
 --- Runs fn(q) beside the queries, in a slot of its own that is given back when fn ends. q carries a question, by
 --- default `. NS`; fn may wait.
 --- From handlers and timers; in setup it begins when the generation takes over.
----@param fn fun(q: ffi.cdata*)
----@param q? ffi.cdata* of luna_query_new or luna_query_copy
+---@param fn fun(q: DnsQuery)
+---@param q? DnsQuery|ffi.cdata* of luna_query_new or luna_query_copy
 ---@return boolean started false when all slots are in use
 function Server:spawn(fn, q)
   local site = self.sites[1]
@@ -148,7 +150,7 @@ end
 --- entered again meanwhile, and what it missed is left out. An error in it is logged, with the plugin and the line, and the
 --- next call comes all the same.
 ---@param period number|string seconds, or a duration such as "5m"
----@param fn fun(q: ffi.cdata*) q is a query of the timer's own
+---@param fn fun(q: DnsQuery) q is a query of the timer's own
 ---@param options? LunaTimerOptions
 ---@return LunaTimer
 function Server:every(period, fn, options)
@@ -182,7 +184,7 @@ function Server:every(period, fn, options)
       C.luna_reply_clear(q)
       local ok, err = xpcall(fn, contain.trace, q)
       if not ok then contain.failed(q, err, "timer") end
-      due = math.max(due + pause(), tonumber(state.now))
+      due = math.max(due + pause(), tonumber(state.now) --[[@as number]])
     end
   end, nil, "timer", site and site.number)
   return timer

@@ -54,7 +54,7 @@ function setup.new(driver, pump)
     return true
   end
 
-  local call, ok, result, done
+  local call, ok, result, done ---@type function, boolean, any, boolean
 
   local function task(_, arguments)
     ok, result = pcall(call, arguments[1], arguments[2], arguments[3])

@@ -17,7 +17,7 @@ local err_buffer = ffi.new("char[?]", 1024)
 ---@field key table of the Corefile
 ---@field bind string the address, "" = all
 ---@field port? integer
----@field listener? integer in the control state its number in the core; of a rest site: that of the address
+---@field listener? integer its number in the core, in the control state; of a rest site: that of the address
 ---@field rest? LunaSite of the same address
 ---@field any_class? boolean of a rest site: a plugin behind the address answers other classes than IN
 
@@ -66,6 +66,7 @@ end
 local ANY = { [""] = true, ["0.0.0.0"] = true, ["::"] = true }
 
 -- As in CoreDNS `bind ::` and `bind 0.0.0.0` are all addresses of both families, unless blocks on a port name them both.
+---@return fun(site: LunaSite): boolean
 local function all_addresses(blocks)
   local named = {}
   for _, block in ipairs(blocks) do
@@ -143,7 +144,7 @@ function sites.unserved(blocks, rest, loader)
           sites = rest, zones = {}, block = {}, chain = { names = { [-1] = "" }, instances = {} },
         }, { __index = instance.server })
         local rcode
-        local ok, handler = pcall(plugin.setup, instance.conf, function(q)
+        local ok, handler = pcall(plugin.setup --[[@as function]], instance.conf, function(q)
           C.luna_reply_start(q, rcode)
           return rcode
         end, server)

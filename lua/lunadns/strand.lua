@@ -54,7 +54,7 @@ end
 
 --- Waits for what the core was asked for with q, which is own.q or a slot that own took. While a new generation is
 --- warmed nothing leaves the process: what waits then is left behind.
----@type fun(q: ffi.cdata*): integer
+---@type fun(q: DnsQuery|ffi.cdata*): integer
 strand.wait = wait
 
 --- Where something is about to leave the process and must not. In a warm-up what asks is left behind; `lunadns check` ends the
@@ -88,17 +88,17 @@ end
 ---@field fn fun(q: ffi.cdata*, job: LunaJob): any, any
 ---@field number? integer under which it may use another's query, see LunaStrand
 ---@field q ffi.cdata* its slot; freed by who waits, or by itself when nobody does any more
----@field group LunaGroup
----@field done boolean
----@field abandoned boolean
----@field ok boolean what xpcall said
+---@field group? LunaGroup
+---@field done? boolean
+---@field abandoned? boolean
+---@field ok? boolean what xpcall said
 ---@field first any what fn returned
 ---@field second any
----@field strand LunaStrand
+---@field strand? LunaStrand
 
 ---@param own LunaStrand
 ---@return LunaGroup
-function strand.group(own) return { q = own.q, left = 0, waiting = false, jobs = {} } end
+function strand.group(own) return { q = own.q --[[@as ffi.cdata*]], left = 0, waiting = false, jobs = {} } end
 
 local function run(q, job)
   local own = running()
@@ -137,7 +137,7 @@ function strand.join(own, group, timeout)
   local code = C.luna_query_await(own.q, timeout)
   if code == C.LUNA_WAIT then
     group.waiting, own.group = true, group
-    code = wait(own.q)
+    code = wait(own.q --[[@as ffi.cdata*]])
     group.waiting, own.group = false, nil
   end
   if code < 0 then

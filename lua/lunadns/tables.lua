@@ -36,7 +36,7 @@ local function load(handle, format, text, path)
   local result = ffi.new "luna_load_result"
   local code = C.luna_load_code(job, result)
   if code == C.LUNA_WAIT then
-    runner.wait(q)
+    runner.wait(q --[[@as ffi.cdata*]])
     code = C.luna_load_code(job, result)
   end
   C.luna_load_end(ffi.gc(job, nil))
@@ -117,7 +117,8 @@ function tables.methods(what)
   ---@return integer entries
   ---@return integer bytes what they take
   function methods:count()
-    return tonumber(C.luna_table_items(self.table)), tonumber(C.luna_table_bytes(self.table))
+    return tonumber(C.luna_table_items(self.table)) --[[@as integer]],
+      tonumber(C.luna_table_bytes(self.table)) --[[@as integer]]
   end
 
   return methods

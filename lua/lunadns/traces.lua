@@ -12,9 +12,9 @@ local traces = {}
 ---@param owners table<table, LunaOwner> of the loader
 ---@param on_flush fun() all of it is gone
 function traces.watch(state, owners, on_flush)
-  local began, began_at
+  local began, began_at ---@type function, integer
   local function place()
-    local info = util.funcinfo(began, began_at)
+    local info = util.funcinfo(began, began_at) ---@type table
     local owner = owners[debug.getfenv(began)]
     local text = ("%s:%d"):format(info.source:gsub("^[@=]", ""), info.currentline or 0)
     return owner and ("plugin/%s: %s"):format(owner.name, text) or text

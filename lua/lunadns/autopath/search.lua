@@ -14,7 +14,7 @@ local function of_file(path)
   for line in text:gmatch "[^\r\n]+" do
     local key, rest = line:match "^%s*(%a+)%s+(.*)$"
     if key == "search" or key == "domain" then
-      list = {}
+      list = {} ---@cast rest -?
       for word in rest:gmatch "%S+" do list[#list + 1] = dns.name(word) end
     end
   end
@@ -24,8 +24,8 @@ end
 local function wire_of(name) return ffi.string(name.wire, name.len) end
 
 ---@class LunaSearch
----@field labels fun(self: LunaSearch, q: ffi.cdata*): integer labels of the first domain when q's name is below it, else 0
----@field list fun(self: LunaSearch, q: ffi.cdata*): string[] all domains as wire names, the root last; right after labels
+---@field labels fun(self: LunaSearch, q: DnsQuery): integer labels of the first domain when q's name is below it, else 0
+---@field list fun(self: LunaSearch, q: DnsQuery): string[] all domains as wire names, the root last; right after labels
 
 --- The same list for everyone.
 local function fixed(list)
@@ -43,7 +43,7 @@ end
 
 --- NAMESPACE.svc.ZONE, svc.ZONE, ZONE, the host's own list.
 local function of_pods(cluster)
-  local ok, own = pcall(of_file, "/etc/resolv.conf")
+  local ok, own = pcall(of_file, "/etc/resolv.conf") ---@type boolean, any
   local rest = {}
   for i, name in ipairs(ok and own or {}) do rest[i] = wire_of(name) end
   local first = ffi.new "luna_name"

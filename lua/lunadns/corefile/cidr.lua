@@ -20,7 +20,7 @@ local function groups(text, nibbles, quad_allowed)
   for group, separator in (text .. ":"):gmatch("([^:]*)(:)") do
     local digits = group:match("^%x%x?%x?%x?$")
     if digits and separator then
-      local value = tonumber(digits, 16)
+      local value = tonumber(digits, 16) --[[@as integer]]
       for shift = 12, 0, -4 do
         nibbles[#nibbles + 1] = band(rshift(value, shift), 15)
       end
@@ -62,7 +62,7 @@ end
 ---@param text string  ADDRESS/LENGTH
 ---@return string[]? zones  nil when the text is no CIDR
 function cidr.zones(text)
-  local address, length = text:match("^([^/]*)/(%d+)$")
+  local address, length = text:match("^([^/]*)/(%d+)$") ---@type string|nil, any
   if not address or #length > 16 then return nil end
   length = tonumber(length)
   local digits, width, suffix, form = ipv4(address), 8, "in-addr.arpa.", "%d"
@@ -72,7 +72,7 @@ function cidr.zones(text)
   if not digits or length > #digits * width then return nil end
 
   local labels = math.ceil(length / width)
-  local spare = labels * width - length
+  local spare = labels * width - length --[[@as integer]]
   local parent = suffix
   for i = 1, labels - 1 do
     parent = form:format(digits[i]) .. "." .. parent

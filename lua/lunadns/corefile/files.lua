@@ -71,7 +71,7 @@ end
 ---@return string
 function files.dirname(path)
   local dir = path:match("^(.*)/[^/]*$")
-  return (dir == nil or dir == "") and "/" or dir
+  return (dir == nil or dir == "") and "/" or dir --[[@as string]]
 end
 
 -- A dangling link counts as there: opening it then says what is wrong.

@@ -28,6 +28,7 @@ keys.encrypted = { tls = true, quic = true, grpc = true, https = true, https3 = 
 ---@return string rest
 function keys.scheme(text)
   local scheme, rest = text:match("^(%l+3?)://(.*)$")
+  ---@cast rest string
   if scheme and (keys.ports[scheme] or scheme == "unix") then return scheme, rest end
   return "dns", text
 end
@@ -102,7 +103,7 @@ function keys.split(text)
   local port = ""
   if tail then
     local number = decimal(tail)
-    if number then
+    if number then ---@cast head string
       text, port = head, number
     end
   end

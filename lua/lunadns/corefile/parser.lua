@@ -191,7 +191,7 @@ end
 -- The current token names a directive: reads to the end of its line or block.
 function Parser:directive(block, braced)
   local name = self:expand(self.cur.text)
-  local opts = self.opts
+  local opts = self.opts ---@type lunadns.corefile.options
   if opts.known and not opts.known(name) then
     self:fail(format("Unknown directive '%s'%s", name, opts.hint and opts.hint(name) or ""))
   end

@@ -14,6 +14,7 @@ consolidate.regex = regex.compile
 
 ---@class LunaErrorPatterns
 ---@field server LunaServer
+---@field [integer] table a pattern
 local Patterns = {}
 Patterns.__index = Patterns
 
@@ -36,7 +37,7 @@ end
 --- Counts an error if a pattern fits.
 ---@param err string
 ---@return boolean taken it need not be logged now
----@return string|nil level of the pattern, when it is to be logged
+---@return LunaLevel|nil level of the pattern, when it is to be logged
 function Patterns:take(err)
   local server = self.server
   if server.state.dry ~= 0 then return true end -- nothing of a warm-up counts

@@ -31,6 +31,7 @@ local function random(n)
 end
 
 --- One further than the last query, then the others in the order of the Corefile (not a rotation).
+---@param n integer
 local function round_robin(n)
   local turn = 0
   local function start()
@@ -49,6 +50,7 @@ local function sequential()
   return function() return 0 end, function(_, i) return i end
 end
 
+---@type table<string, fun(n: integer): function, function>
 local policies = { random = random, round_robin = round_robin, sequential = sequential }
 
 ---@param name "random"|"round_robin"|"sequential"

@@ -75,7 +75,7 @@ local function read(text, resolvers)
   if UNSUPPORTED[scheme] then
     error(("'%s' is not supported as a destination protocol in forward: %s"):format(scheme, text), 0)
   end
-  local port = PORTS[scheme]
+  local port = PORTS[scheme] ---@type integer|nil
   if not port then error(("not an IP address, file, or valid domain: %q"):format(text), 0) end
   if rest == "" then error(("invalid address: %q"):format(text), 0) end
   local name

@@ -24,7 +24,7 @@ Upstream.__index = Upstream
 ---@param rcode integer
 ---@return LunaHistogram
 function Upstream:duration(rcode)
-  local labels = { { "proxy_name", "forward" }, { "to", self.to }, { "rcode", RCODES[rcode] or tostring(rcode) } }
+  local labels = { { "proxy_name", "forward" }, { "to", self.to }, { "rcode", RCODES[rcode] or tostring(rcode) } } ---@type table
   local histogram = self.server:histogram("coredns_proxy_request_duration_seconds",
     "Histogram of the time each request took.", labels, self.server.time_buckets, 1e-9)
   self.durations[rcode] = histogram

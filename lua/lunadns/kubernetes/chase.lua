@@ -9,7 +9,7 @@ local LINKS = 16 -- more CNAMEs than the core writes in a row
 
 --- Makes a handler's last step for LUNA_KUBE_CHASE: the last CNAME of the reply leads out of the zone; what the server
 --- itself answers there comes behind it. A failure leaves the CNAME alone, as in CoreDNS. Waits.
----@return fun(q: ffi.cdata*): integer rcode
+---@return fun(q: DnsQuery): integer rcode
 return function()
   local records, target, wire = ffi.new("luna_rr[?]", LINKS), ffi.new "luna_name", ffi.new "uint8_t[256]"
   local ANSWERS, TC = bit.lshift(1, dns.ANSWER), C.LUNA_TC

@@ -14,6 +14,7 @@ local function wrong_count(entry, fail)
 end
 
 --- So many arguments at least, and at most.
+---@return string[]
 local function counted(entry, fail, least, most)
   if #entry.args < least or #entry.args > most then wrong_count(entry, fail) end
   return texts(entry)

@@ -11,7 +11,7 @@ local KINDS = { [0] = "services", "endpointslices", "namespaces", "pods", "servi
 
 --- A start waits for the names, so that the first answers are true; but not for ever.
 local function wait(cluster, timeout, server)
-  local since_said, left = 0, timeout
+  local since_said, left = 0, timeout ---@type number, number
   while C.luna_kubernetes_missing(cluster) ~= 0 do
     if left <= 0 then
       server:log("warning", "starting server with unsynced Kubernetes API")

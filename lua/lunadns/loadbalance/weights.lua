@@ -17,6 +17,8 @@ function weights.parse(text, file)
   local list, owner = {}, nil
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
     local first, second, third = line:match "^%s*(%S*)%s*(%S*)%s*(%S*)"
+    ---@cast first -?
+    ---@cast second -?
     local comment = first == "" or first:sub(1, 1) == "#"
     if second == "" and not comment then
       local err

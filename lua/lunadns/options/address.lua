@@ -55,7 +55,7 @@ function address.mask(bytes, bits)
   for i = 1, #bytes do
     local keep = math.max(0, math.min(8, bits - (i - 1) * 8))
     local step = 2 ^ (8 - keep)
-    out[i] = string.char(math.floor(bytes:byte(i) / step) * step)
+    out[i] = string.char(math.floor(bytes:byte(i) / step) * step --[[@as integer]])
   end
   return table.concat(out)
 end
@@ -65,10 +65,10 @@ end
 ---@return string? bytes the network's bytes with the host bits cleared; nil when the text is no prefix
 ---@return integer? bits
 function address.prefix(text)
-  local host, digits = text:match("^([^/]+)/(%d%d?%d?)$")
+  local host, digits = text:match("^([^/]+)/(%d%d?%d?)$") ---@cast digits -?
   if not host or (#digits > 1 and digits:sub(1, 1) == "0") then return nil end
   local family, bytes = address.bytes(host)
-  local bits = tonumber(digits)
+  local bits = tonumber(digits) --[[@as integer]]
   if not family or bits > (family == 4 and 32 or 128) then return nil end
   return address.mask(bytes --[[@as string]], bits), bits
 end
@@ -88,7 +88,7 @@ end
 ---@return string? port the digits, or nil when there is none
 function address.split(text)
   local inner, rest = text:match("^%[([^%[%]]*)%](.*)$")
-  if inner then
+  if inner then ---@cast rest -?
     if rest == "" then return inner, nil end
     local port = rest:match("^:(.*)$")
     if port then return inner, port end

@@ -9,7 +9,7 @@ local words = require "lunadns.options.words"
 ---@field [1]? string its name (positional arguments and `args`)
 ---@field type? string see options/types.lua; "list" is text with `rest` (or the type named in `of`)
 ---@field required? boolean positional: must be given
----@field optional? boolean in `args`: may be left out
+---@field optional? boolean of `args`: may be left out
 ---@field skip? boolean left out when the token is not of this type; the next argument gets the token
 ---@field rest? boolean takes all remaining tokens; the value is a list
 ---@field min_args? integer with `rest`: how many at least
@@ -176,7 +176,7 @@ local function row(specs, positional, where)
     local at = ("%s: argument %d"):format(where, i)
     check_fields(spec, ARGUMENT_FIELDS, at)
     local name = spec[1]
-    if type(name) ~= "string" then complain(at, "needs a name: { \"zone\", type = \"zone\" }") end
+    if type(name) ~= "string" then complain(at, "needs a name: { \"zone\", type = \"zone\" }") end ---@cast name string
     at = ("%s: %s"):format(where, name)
     if seen[name] then complain(at, "the name is given twice") end
     seen[name] = true
@@ -208,7 +208,7 @@ end
 ---@param spec LunaOption
 ---@param where string
 ---@return table
-local function option(name, spec --[[@as LunaOption]], where)
+local function option(name, spec, where)
   where = ("%s: %s"):format(where, name)
   check_fields(spec, OPTION_FIELDS, where)
   local out = {
@@ -265,7 +265,7 @@ end
 function compile.body(specs, other, where)
   if type(specs) ~= "table" then complain(where, "expected a table, found a %s", type(specs)) end
   if other ~= nil and type(other) ~= "function" then complain(where, "'other' must be a function") end
-  local body = { params = row(specs, true, where), options = {}, sorted = {}, other = other }
+  local body = { params = row(specs --[[@as LunaArgument[] ]], true, where), options = {}, sorted = {}, other = other }
   for name, spec in pairs(specs) do
     if type(name) == "string" then
       body.options[name] = option(name, spec --[[@as LunaOption]], where)

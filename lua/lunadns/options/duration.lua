@@ -14,12 +14,12 @@ local LARGEST = 9223372036
 ---@return number? seconds
 ---@return string? why
 function duration.parse(text)
-  local sign, rest = text:match("^([+-]?)(.*)$")
+  local sign, rest = text:match("^([+-]?)(.*)$") ---@cast rest -?
   if rest == "0" then return 0 end
   if rest == "" then return nil, "is not a duration: expected a number with a unit, such as 30s or 1h30m" end
-  local total = 0
+  local total = 0 ---@type number
   while rest ~= "" do
-    local whole, fraction, unit, tail = rest:match("^(%d*)(%.?%d*)([^%d.]*)(.*)$")
+    local whole, fraction, unit, tail = rest:match("^(%d*)(%.?%d*)([^%d.]*)(.*)$") ---@cast unit -?
     if #whole > 20 then return nil, "is too long a duration: expected at most 2562047h" end
     if whole == "" and #fraction < 2 then
       return nil, "is not a duration: expected a number with a unit, such as 30s or 1h30m"
@@ -31,7 +31,7 @@ function duration.parse(text)
     end
     local count = tonumber((whole == "" and "0" or whole) .. (#fraction > 1 and fraction or ""))
     total = total + (up and count * up or count / down)
-    rest = tail
+    rest = tail --[[@as string]]
   end
   if total > LARGEST then return nil, "is too long a duration: expected at most 2562047h" end
   return sign == "-" and -total or total

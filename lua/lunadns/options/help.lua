@@ -112,7 +112,7 @@ function help.text(schema)
   local width = 0
   for _, line in ipairs(list) do
     local length = #line.form + line.depth * 2
-    if length <= 32 then width = math.max(width, length) end
+    if length <= 32 then width = math.max(width, length) --[[@as integer]] end
   end
   out[#out + 1] = ""
   for _, line in ipairs(list) do

@@ -133,7 +133,7 @@ local function read_row(state, owner, head, tokens, into, path)
     local key = param.name or 1
     local left = n - at + 1 - after[i]
     if param.rest then
-      local count = math.max(left, 0)
+      local count = math.max(left, 0) --[[@as integer]]
       if count < (param.min_args or 0) then count_error(state, nil, owner, tokens[n] or head) end
       if param.max_args and count > param.max_args then
         throw(state, tokens[at + param.max_args], where,
@@ -271,7 +271,7 @@ function parse.run(schema, run, ctx)
   local state = { name = schema.name, run = run, ctx = ctx or {}, checks = {}, warnings = {} }
   local head = { text = schema.name, file = run.file, line = run.line }
   local good, result = pcall(read_body, state, schema.body, { name = schema.name, directive = true }, head,
-    run.args or {}, run.block, nil)
+    run.args or {}, run.block, nil) ---@type boolean, any
   if good then return result, nil, state.warnings end
   if type(result) == "table" and result.message then return nil, result.message end
   -- A fault in a function the plugin brought.

@@ -84,7 +84,7 @@ types.size = {
   lua = "number", arg = "SIZE", doc = "size in bytes, such as `64MB`", range = true, min = 0,
   parse = function(text)
     local digits, unit = text:upper():match("^(%d+)(%u*)$")
-    if not digits then return nil, "is not a size: expected bytes or a unit, such as 1024 or 64MB" end
+    if not digits then return nil, "is not a size: expected bytes or a unit, such as 1024 or 64MB" end ---@cast unit -?
     local factor = SIZES[unit] or SIZES[unit:match("^([KMGT])I?B?$")]
     if not factor then return nil, ("is not a size: unknown unit '%s'; expected KB, MB, GB or TB"):format(unit) end
     local value = tonumber(digits) * factor
@@ -158,7 +158,7 @@ types.addr = {
   parse = function(text, spec)
     local host, digits = address.split(text)
     -- "fe80::1%eth0": the interface stays with the address.
-    local plain, scope = (host or ""):match("^([^%%]*)(.*)$")
+    local plain, scope = (host or ""):match("^([^%%]*)(.*)$") ---@cast plain -?
     local value, family = address.ip(plain)
     if not value or scope == "%" or (scope ~= "" and family == 4) then
       return nil, "is not an IP address, alone or with a port"

@@ -75,7 +75,7 @@ function bench.run(list)
     source, first = { conf = "directive", text = (". { %s\n}\n"):format(given[1]), port = 53, directory = "." }, 2
   end
   if not source then
-    io.stderr:write("lunadns bench: ", why, "\n")
+    io.stderr:write("lunadns bench: ", why --[[@as string]], "\n")
     return 1
   end
   local questions = {}

@@ -41,7 +41,7 @@ function check.run(list)
   local source
   source, why = arguments.corefile(given)
   if not source then
-    io.stderr:write("lunadns check: ", why, "\n")
+    io.stderr:write("lunadns check: ", why --[[@as string]], "\n")
     return 1
   end
   local made, err = check.load(source)
@@ -52,7 +52,7 @@ function check.run(list)
     told[line] = true
   end
   if not made then
-    io.stderr:write(err, "\n")
+    io.stderr:write(err --[[@as string]], "\n")
     return 1
   end
   local plugins = 0

@@ -47,7 +47,7 @@ function docs.run(list)
   for i, name in ipairs(names) do
     local text, err = section(loader, name)
     if not text then
-      io.stderr:write("lunadns docs: ", err, "\n")
+      io.stderr:write("lunadns docs: ", err --[[@as string]], "\n")
       return 1
     end
     parts[i] = text

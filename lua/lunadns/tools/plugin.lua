@@ -26,7 +26,7 @@ end
 --- Where this binary is.
 local function own_directory()
   local buffer = ffi.new "char[4096]"
-  local n = tonumber(ffi.C.readlink("/proc/self/exe", buffer, 4096))
+  local n = tonumber(ffi.C.readlink("/proc/self/exe", buffer, 4096)) --[[@as integer]]
   return n > 0 and ffi.string(buffer, n):match "^(.*)/[^/]*$" or "."
 end
 

@@ -121,7 +121,7 @@ function repl.run(list)
   source, why = arguments.corefile(given)
   if source then s, why = Shadow.new(source) end
   if not s then
-    io.stderr:write("lunadns repl: ", why, "\n")
+    io.stderr:write("lunadns repl: ", why --[[@as string]], "\n")
     return 1
   end
   local env = environment(outside(s))
