@@ -24,6 +24,7 @@ local function source(run, fail, value)
   return { file = value("file", run.args[n]), zones = zones }
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local own = conf.source
   local zones = dns.zones(#own.zones > 0 and own.zones or server.zones)
@@ -40,6 +41,7 @@ local function setup(conf, next, server)
   local SECTIONS = bor(lshift(1, dns.ANSWER), lshift(1, dns.AUTHORITY), lshift(1, dns.ADDITIONAL))
 
   --- q's question with another name, down the rest of the chain. The caller frees it.
+  ---@param q DnsQuery
   local function ask(q, name)
     local other = C.luna_query_new(state, name, #name, q.qtype, q.qclass, band(q.flags, ASKED),
       q.edns == 0 and 0 or q.do_bit ~= 0 and 1 or 2)
@@ -54,6 +56,7 @@ local function setup(conf, next, server)
   end
 
   --- The other's reply as q's own.
+  ---@param q DnsQuery
   local function take(q, other)
     C.luna_reply_start(q, C.luna_reply_rcode(other))
     C.luna_reply_flags(q, band(C.luna_reply_get_flags(other), TAKEN), 0)
@@ -67,6 +70,7 @@ local function setup(conf, next, server)
   end
 
   --- The names behind the first, one after another, until one is there. When none is, the first reply stays.
+  ---@param q DnsQuery
   local function walk(q, list, base)
     for i = 2, #list do
       local name = base .. list[i]
@@ -85,6 +89,7 @@ local function setup(conf, next, server)
     return dns.NOERROR
   end
 
+  ---@param q DnsQuery
   return function(q)
     if not zones:match(q) then return next(q) end
     local labels = search:labels(q)

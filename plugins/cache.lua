@@ -88,6 +88,7 @@ end
 
 --- What makes two caches the same one: who asks, and where answers come from. A reload that changes the cache's own
 --- options, or what runs before it, keeps the entries; one that changes what answers behind it does not.
+---@param server LunaServer
 local function key_of(server)
   local out = {}
   for _, site in ipairs(server.sites) do out[#out + 1] = site.server .. "/" .. site.zone end
@@ -102,6 +103,7 @@ local function key_of(server)
 end
 
 --- The counters of one site: sites of a block differ in their server label.
+---@param server LunaServer
 local function counters(server, site, zones)
   local labels = { { "server", site.server }, { "zones", zones }, { "view", site.view or "" } }
   local function typed(kind)
@@ -131,6 +133,7 @@ end
 
 --- Zones of plugins behind this one that answer from live data. What they pass on comes to the cache that stands behind
 --- them: see `live` in lunadns/plugin.lua.
+---@param server LunaServer
 local function live_zones(server)
   local zones = {}
   for i = server.place + 1, #server.chain.instances do
@@ -140,6 +143,7 @@ local function live_zones(server)
   return #zones > 0 and dns.zones(zones) or nil
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local state = server.state
   local cache = C.luna_cache_open(key_of(server), configure(conf))
@@ -160,6 +164,7 @@ local function setup(conf, next, server)
   local TCP, NOERROR, SERVFAIL = C.LUNA_TCP, dns.NOERROR, dns.SERVFAIL
 
   --- Which stores a question keeps out of: 1 success, 2 denial, 3 both.
+  ---@param q DnsQuery
   local function disabled(q)
     if not some_disabled then return 0 end
     return (no_success and no_success:match(q) and 1 or 0) + (no_denial and no_denial:match(q) and 2 or 0)
@@ -179,6 +184,7 @@ local function setup(conf, next, server)
   end
 
   --- Asks again for an entry, beside the queries; q is a copy of the one that was answered.
+  ---@param q DnsQuery
   local function background(q)
     local rcode = next(q)
     if q.reply_len > 0 and q:reply_flag "tc" and q.transport ~= TCP then
@@ -193,6 +199,7 @@ local function setup(conf, next, server)
     end
   end
 
+  ---@param q DnsQuery
   local function refresh(q, m, flags)
     local copy = C.luna_query_copy(state, q)
     if C.luna_cache_refresh(cache, q, copy) ~= OK then
@@ -204,6 +211,7 @@ local function setup(conf, next, server)
   end
 
   --- A miss: this query asks for all who wait.
+  ---@param q DnsQuery
   local function ask(q, m)
     local rcode, err = next(q)
     local code
@@ -224,6 +232,7 @@ local function setup(conf, next, server)
   end
 
   --- Everything but a plain hit or miss.
+  ---@param q DnsQuery
   local function otherwise(q, m, code)
     local flags = hit.flags -- hit belongs to all queries: read before anyone waits
     if (code == NONE or code == WAIT) and band(flags, VERIFY) == 0 then
@@ -250,10 +259,11 @@ local function setup(conf, next, server)
     return ask(q, m)
   end
 
+  ---@param q DnsQuery
   return function(q)
     -- A NOTIFY has the name and type of a query, and is none.
     if q.opcode ~= 0 or not zones:match(q) or live and live:match(q) then return next(q) end
-    local m = by_site[q.block]
+    local m = by_site[q.block] ---@type table<string, any>
     m.requests:inc()
     -- What is never kept needs no lookup, and nobody waits for anyone.
     if some_disabled and disabled(q) == 3 then

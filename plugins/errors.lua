@@ -53,8 +53,9 @@ return dns.plugin {
   setup = function(conf, next, server)
     local patterns = consolidate.open(conf.consolidate or {}, server)
 
+    ---@param q DnsQuery
     local function report(q, rcode, err)
-      local level = "error"
+      local level = "error" ---@type LunaLevel
       if patterns then
         local taken, own = patterns:take(err)
         if taken then return end
@@ -63,6 +64,7 @@ return dns.plugin {
       server:log(level, "%d %s %s: %s", rcode, q:name_text(), q:type_text(), err)
     end
 
+    ---@param q DnsQuery
     return function(q)
       local rcode, err = next(q)
       if err then report(q, rcode, err) end

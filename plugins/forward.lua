@@ -16,6 +16,7 @@ local function set_of(list)
   return set
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local from, except = dns.name(conf.from), dns.zones(conf.except or {})
   local all_names = conf.from == "." and not conf.except
@@ -63,6 +64,7 @@ local function setup(conf, next, server)
   end
 
   --- One exchange; q.wait is not read when it ends at once.
+  ---@param q DnsQuery
   local function exchange(q, up, transport)
     local code = C.luna_exchange(q, up.handle, transport, timeout)
     if code == WAIT then code = wait(q) end
@@ -77,6 +79,7 @@ local function setup(conf, next, server)
   --- Asks until a reply may be given to the client. Returns true, false when none came, nil to hand over to the next
   --- forward; and the code of the exchange that failed when this was the last thing to happen.
   --- `code` is what the first upstream's exchange has brought already, if there was one.
+  ---@param q DnsQuery
   local function ask(q, order, transport, code)
     local i, fails, tries, others = 0, 0, 0, 0
     local failed
@@ -125,6 +128,7 @@ local function setup(conf, next, server)
     return false, failed
   end
 
+  ---@param q DnsQuery
   return function(q)
     if not all_names and (not q:under(from) or q.name_len ~= from.len and except:match(q)) then
       return next(q)

@@ -17,6 +17,7 @@ local function host_line(entry, conf, fail)
 end
 
 --- CoreDNS leaves out host lines without an address or a name in silence; a misspelt option is one too.
+---@param server LunaServer
 local function warn_of_bad_lines(lines, server)
   for _, line in ipairs(lines) do
     local first = line.token.text
@@ -31,6 +32,7 @@ local function warn_of_bad_lines(lines, server)
 end
 
 --- The table of these options, shared by all workers and by the generations that have the same ones.
+---@param server LunaServer
 local function open(conf, server)
   local origins, texts = {}, {}
   for i, zone in ipairs(conf.zones) do
@@ -83,6 +85,7 @@ return dns.plugin {
     local A, AAAA, PTR, NOERROR, SERVFAIL = dns.A, dns.AAAA, dns.PTR, dns.NOERROR, dns.SERVFAIL
     local NONE = C.LUNA_NONE
 
+    ---@param q DnsQuery
     return function(q)
       local qtype = q.qtype
       if qtype == PTR then

@@ -21,6 +21,7 @@ local function ttl(entry, fail, value)
   return seconds
 end
 
+---@param server LunaServer
 local function open(conf, server)
   local cluster = server.block.kubernetes
   if not cluster then error("kubernetes plugin not loaded", 0) end
@@ -55,6 +56,7 @@ return dns.plugin {
     local OK, NONE, PASS, CHASE = C.LUNA_OK, C.LUNA_NONE, C.LUNA_KUBE_PASS, C.LUNA_KUBE_CHASE
     local NOERROR, REFUSED = dns.NOERROR, dns.REFUSED
 
+    ---@param q DnsQuery
     return function(q)
       local code = C.luna_external_answer(external, q)
       if code == OK then return NOERROR end

@@ -22,6 +22,7 @@ return dns.plugin {
     local OK, NONE, PASS, CHASE = C.LUNA_OK, C.LUNA_NONE, C.LUNA_KUBE_PASS, C.LUNA_KUBE_CHASE
     local NOERROR, REFUSED = dns.NOERROR, dns.REFUSED
 
+    ---@param q DnsQuery
     return function(q)
       local code = C.luna_kubernetes_answer(cluster, q)
       if code == OK then return NOERROR end

@@ -48,10 +48,12 @@ local function nets_of(networks)
   return nets
 end
 
+---@param server LunaServer
 local function setup(confs, next, server)
   local name, file, reload, networks = combine(confs)
   if name == "weighted" then
-    local table = weights.open(file, reload, server)
+    local table = weights.open(file --[[@as string]], reload --[[@as number]], server)
+    ---@param q DnsQuery
     return function(q)
       local rcode, err = next(q)
       C.luna_reply_weighted(q, table)
@@ -59,6 +61,7 @@ local function setup(confs, next, server)
     end
   end
   if #networks == 0 then
+    ---@param q DnsQuery
     return function(q)
       local rcode, err = next(q)
       q:shuffle()
@@ -66,6 +69,7 @@ local function setup(confs, next, server)
     end
   end
   local nets, n = nets_of(networks), #networks
+  ---@param q DnsQuery
   return function(q)
     local rcode, err = next(q)
     q:shuffle()

@@ -10,7 +10,7 @@ local CLASSES = { success = C.LUNA_CLASS_SUCCESS, denial = C.LUNA_CLASS_DENIAL, 
 
 --- One argument is a name, whatever it looks like; of several the last one is a format when it has a brace.
 local function arguments(run)
-  local words = {}
+  local words = {} ---@type string[]
   for i, token in ipairs(run.args) do words[i] = token.text end
   local format = COMMON
   if #words > 1 and words[#words]:find("{", 1, true) then format = table.remove(words) end
@@ -49,6 +49,7 @@ local function filler(format, metadata)
     labels[#labels + 1] = ffi.string(C.luna_log_format_label(format, #labels))
   end
   if #labels == 0 or not metadata then return false end
+  ---@param q DnsQuery
   return function(q, rcode)
     local texts = {}
     for i, label in ipairs(labels) do
@@ -70,6 +71,7 @@ local function wanted_of(conf)
   return wanted
 end
 
+---@param server LunaServer
 local function setup(confs, next, server)
   local handler, err = next, ffi.new "char[256]"
   for i = #confs, 1, -1 do

@@ -10,6 +10,7 @@ local GIVE_UP, PAUSE, TIMEOUT, STAY = 30e9, 1e9, 2e9, 2e9 -- ns
 local ARRIVALS = 2 -- the server's own question, and one chance
 
 --- A number that all states of this generation share.
+---@param server LunaServer
 local function shared(server, what)
   local generation = tostring(ffi.cast("uintptr_t", ffi.cast("void *", server.generation)))
   local counter = C.luna_shared_counter(("loop %s %d %s"):format(generation, server.sites[1].number, what))
@@ -19,6 +20,7 @@ local function shared(server, what)
 end
 
 --- The name that is asked for: two labels which nobody can guess. The control state draws them for all workers.
+---@param server LunaServer
 local function secret_name(server)
   local labels, random = {}, ffi.new "uint64_t[1]"
   for i = 1, 2 do
@@ -34,14 +36,16 @@ local function secret_name(server)
 end
 
 --- Where the server listens: as it is shown, and as it can be asked from here.
+---@param server LunaServer
 local function own_address(server)
   local scheme, host, port = server.sites[1].server:match "^(%w+)://(.*):(%d+)$"
   host = host:match "^%[(.*)%]$" or host
   local target = (host == "" or host == "0.0.0.0") and "127.0.0.1" or host == "::" and "::1" or host
-  local shown = host == "" and ":" .. port or address.join(host, tonumber(port))
-  return shown, assert(boundary.addr(target, tonumber(port))), scheme
+  local shown = host == "" and ":" .. port or address.join(host, tonumber(port) --[[@as integer]])
+  return shown, assert(boundary.addr(target, tonumber(port) --[[@as integer]])), scheme
 end
 
+---@param server LunaServer
 local function open(target, server)
   local config, err = ffi.new "luna_upstream_config", ffi.new "char[256]"
   config.addr, config.transport, config.max_idle, config.expire = target, C.LUNA_UDP, 1, 1e9
@@ -51,6 +55,7 @@ local function open(target, server)
   return upstream
 end
 
+---@param server LunaServer
 local function setup(_, next, server)
   local state = server.state
   local text = secret_name(server)
@@ -60,6 +65,7 @@ local function setup(_, next, server)
   local HINFO, len = dns.HINFO, name.len
 
   --- Asks until the server answers itself; a loop shows on the way.
+  ---@param q DnsQuery
   local function ask(q, upstream)
     local deadline = tonumber(state.now) + GIVE_UP
     repeat
@@ -87,6 +93,7 @@ local function setup(_, next, server)
   end
 
   --- One of ours arrived.
+  ---@param q DnsQuery
   local function arrived(q)
     if state.dry ~= 0 or tonumber(C.luna_shared_get(off)) ~= 0 then return end
     if tonumber(C.luna_shared_add(arrivals, 1)) <= ARRIVALS then return end
@@ -95,6 +102,7 @@ local function setup(_, next, server)
       address.join(boundary.addr_text(q.client), q.client.port), shown, server.zones[1], text))
   end
 
+  ---@param q DnsQuery
   return function(q)
     if q.qtype == HINFO and q:is(name) then arrived(q) end
     return next(q)

@@ -13,10 +13,10 @@ end
 --- The texts as one chunk whose lines are those of the Corefile.
 local function assemble(setup, handler)
   local first = setup or handler
-  local parts = { ("\n"):rep(first.line - 1), "local next, server, dns = ... " }
+  local parts = { ("\n"):rep(first.line --[[@as integer]] - 1), "local next, server, dns = ... " }
   if setup then
     local _, lines = setup.text:gsub("\n", "")
-    parts[#parts + 1] = setup.text .. ("\n"):rep(math.max(handler.line - setup.line - lines, 1))
+    parts[#parts + 1] = setup.text .. ("\n"):rep(math.max(handler.line - setup.line - lines, 1) --[[@as integer]])
   end
   -- What does not return passes the query on.
   parts[#parts + 1] = "return function(q) do " .. handler.text .. "\nend return next(q) end"

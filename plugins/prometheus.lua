@@ -23,6 +23,7 @@ local function family(name, help, kind, labels, buckets, unit)
   return number
 end
 
+---@param server LunaServer
 local function families(server)
   local site = "server,zone,view"
   return {
@@ -52,6 +53,7 @@ local function slots(count)
 end
 
 --- One for each plugin that handles queries, from when this generation begins to serve until it ends.
+---@param server LunaServer
 local function show_plugins(number, sites, server)
   if server.role ~= "worker" or server.state.worker_index ~= 0 then return end
   local shown = {}
@@ -145,6 +147,7 @@ return dns.plugin {
     local TCP, TLS = C.LUNA_TCP, C.LUNA_TLS
     local FORMERR, SERVFAIL, NOTIMP, REFUSED = dns.FORMERR, dns.SERVFAIL, dns.NOTIMP, dns.REFUSED
 
+    ---@param q DnsQuery
     return function(q)
       local size = q.packet_len
       local rcode, err = next(q)

@@ -13,6 +13,7 @@ return dns.plugin {
     local owner = ffi.new("uint8_t[260]")
     local rdata = ffi.new("uint8_t[7]")
     local udp, tcp = "\4_udp", "\4_tcp"
+    ---@param q DnsQuery
     return function(q)
       q:respond "NOERROR"
       q:set_flag("aa", true)

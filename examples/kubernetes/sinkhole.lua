@@ -5,6 +5,7 @@ return dns.plugin {
   name = "sinkhole",
   options = { { "zone", type = "zone", required = true } },
   setup = function(conf, next)
+    ---@param q DnsQuery
     return function(q)
       if not q:under(conf.zone) then return next(q) end
       return q:answer_address("0.0.0.0", 60)

@@ -38,6 +38,7 @@ local function refresh(conf, list, seen)
   return changed, note
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local name = conf.name or shown(conf.url)
   local list = dns.names(("blocklist %s %s"):format(conf.format, name))
@@ -54,7 +55,7 @@ local function setup(conf, next, server)
   local failures = server:counter("fetch_failures_total", "Fetches that failed.", { { "list", name } })
   local names = server:gauge("names", "Names in the list.", { { "list", name } })
 
-  local wait = 0 -- s until the next attempt
+  local wait = 0 ---@type number s until the next attempt
   server:every(math.min(conf.retry, conf.refresh), function()
     wait = wait - math.min(conf.retry, conf.refresh)
     if wait > 1e-3 then return end
@@ -70,7 +71,7 @@ local function setup(conf, next, server)
     if changed then server:log("info", "%s: %d names%s", name, count, why and "; " .. why or "") end
   end, { once = true, now = true })
 
-  local made, remembered = {}, 0
+  local made, remembered = {}, 0 ---@type table<string, DnsRecords>, integer
   --- Records of a response policy zone's local data.
   local function local_data(text)
     local records = made[text]
@@ -82,6 +83,7 @@ local function setup(conf, next, server)
   end
 
   local rpz = conf.format == "rpz"
+  ---@param q DnsQuery
   return function(q)
     local found = list:match(q)
     if not found or allowed:match(q) then return next(q) end

@@ -3,6 +3,7 @@ local dns = require "dns"
 
 local ANSWER, AUTHORITY, NOERROR, AAAA = dns.ANSWER, dns.AUTHORITY, dns.NOERROR, dns.AAAA
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local except, clients = dns.names(conf.except), dns.networks(conf.clients)
   local everyone, only_with_a, dnssec = #conf.clients == 0, conf.only_with_a, conf.break_dnssec
@@ -10,6 +11,7 @@ local function setup(conf, next, server)
   local filtered = server:counter("filtered_total", "Replies that lost IPv6 addresses.")
 
   --- Whether an IPv4 address is there instead. Asks the server itself, and waits when that has to ask.
+  ---@param q DnsQuery
   local function has_a(q)
     local reply = dns.resolve(q:name_text(), "A")
     if not reply or reply.rcode ~= NOERROR then return false end
@@ -19,6 +21,7 @@ local function setup(conf, next, server)
     return false
   end
 
+  ---@param q DnsQuery
   return function(q)
     if except:match(q) or not (everyone or clients:match(q.client)) then return next(q) end
     -- What a client that validates gets must be as it was signed.

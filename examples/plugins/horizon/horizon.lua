@@ -58,6 +58,7 @@ local function check_view(view, conf)
   return true
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local texts, networks, answers = read(conf)
   local views, trusted, names = dns.networks(networks), dns.networks(conf.trust), dns.names(conf.names)
@@ -68,6 +69,7 @@ local function setup(conf, next, server)
     answered[i] = server:counter("answered_total", "Queries answered, by view.", { { "view", text } })
   end
 
+  ---@param q DnsQuery
   return function(q)
     if not names:get(q) then return next(q) end
     local view

@@ -10,6 +10,7 @@ local function check_upstream(text)
   return nil, ("'%s' is no server: expected 192.0.2.1, [2001:db8::1]:53, tcp://192.0.2.1 or tls://192.0.2.1%%NAME"):format(text)
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local upstream, share, most = conf.upstream, conf.sample / 100, conf.max
   local zones = dns.zones(#conf.zones > 0 and conf.zones or server.zones)
@@ -22,6 +23,7 @@ local function setup(conf, next, server)
   local INTERNAL, random = dns.INTERNAL, math.random
 
   --- Starts the question to the other server and returns.
+  ---@param q DnsQuery
   local function send(q, rcode)
     if under_way >= most then return results:inc "skipped" end
     -- q is another's when the answer comes: what is needed then is copied now.
@@ -43,6 +45,7 @@ local function setup(conf, next, server)
     end
   end
 
+  ---@param q DnsQuery
   return function(q)
     if q.transport == INTERNAL or q.qclass ~= dns.IN or not zones:match(q) or random() >= share then return next(q) end
     local rcode, err = next(q)

@@ -1,6 +1,7 @@
 --- Bounds how many queries one client may send.
 local dns = require "dns"
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local limit, window, action = conf.limit, conf.window, conf.action
   local site = server.sites[1]
@@ -11,6 +12,7 @@ local function setup(conf, next, server)
   local limited = server:counter("limited_total", "Queries beyond a client's limit.", { { "action", action } })
   local UDP, INTERNAL = dns.UDP, dns.INTERNAL
 
+  ---@param q DnsQuery
   return function(q)
     local transport = q.transport
     if transport == INTERNAL or exempt:match(q.client) then return next(q) end

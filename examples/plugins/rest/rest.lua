@@ -39,6 +39,7 @@ local function records_of(body, default_ttl)
   return table.concat(lines, "\n"), ttl
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local zone, soa = dns.name(conf.zone), dns.soa(conf.zone, { minimum = conf.negative })
   local key = conf.zone .. " " .. conf.url:gsub("^(%w+://)[^/@]*@", "%1")
@@ -52,7 +53,9 @@ local function setup(conf, next, server)
   local headers = { Accept = "application/json" }
   for _, each in ipairs(conf.header) do headers[each.name] = each.value end
 
-  --- Asks the endpoint. Returns what is to be remembered and for how long, or nil and why.
+  --- Asks the endpoint.
+  ---@return string|nil value what is to be remembered
+  ---@return number|string|nil ttl for how long; or why there is no value
   local function fetch(name)
     local plain = name:gsub("%.$", "")
     local escaped = plain:gsub("[^%w%.%-_]", function(c) return ("%%%02X"):format(c:byte()) end)
@@ -67,23 +70,24 @@ local function setup(conf, next, server)
   end
 
   --- Asks, and remembers what is said or that it failed.
+  ---@param q DnsQuery
   local function renew(q)
     local ok, value, ttl = pcall(fetch, q:name_text())
     if not ok then value, ttl = nil, value end
-    if value then
+    if value then ---@cast ttl number
       results:inc(value == NONE_TEXT and "nxdomain" or "found")
       known:set(q, value, ttl + stale)
       asked:delete(q)
       return
     end
-    results:inc "failed"
+    results:inc "failed" ---@cast ttl string
     server:log("error", "%s", ttl)
     local old = known:get(q)
     if not old or old:byte() == FAILED then known:set(q, "!" .. ttl:sub(1, 200), retry + stale) end
     asked:expire(q, retry)
   end
 
-  local made, remembered = {}, 0
+  local made, remembered = {}, 0 ---@type table<string, DnsRecords>, integer
   local function records(text)
     local own = made[text]
     if own then return own end
@@ -94,6 +98,7 @@ local function setup(conf, next, server)
   end
 
   --- Answers with what is remembered.
+  ---@param q DnsQuery
   local function answer(q, value, left)
     local kind = value:byte()
     if kind == FAILED then return dns.SERVFAIL, value:sub(2) end
@@ -103,6 +108,7 @@ local function setup(conf, next, server)
     return rcode
   end
 
+  ---@param q DnsQuery
   return function(q)
     if not q:under(zone) then return next(q) end
     local value = known:get(q)

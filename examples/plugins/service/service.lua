@@ -32,6 +32,7 @@ local function healthy(conf, address)
   return false, "status " .. response.status
 end
 
+---@param server LunaServer
 local function setup(conf, next, server)
   local zone, endpoints, ttl = dns.name(conf.name), conf.endpoint, conf.ttl
   -- What timers find and handlers read; by address, so that it is right after an edit of the list.
@@ -83,11 +84,11 @@ local function setup(conf, next, server)
 
   --- The addresses that are answered while some are down, each as often as its weight says. Made once for each case.
   local function choices(down, family)
-    local out, all = { n = 0 }, { n = 0 }
+    local out, all = { n = 0 }, { n = 0 } ---@type table<any, any>, table<any, any>
     for i, endpoint in ipairs(endpoints) do
       if addresses[i].addr.family == family then
         for _ = 1, endpoint.weight do
-          for _, list in ipairs { all, bit.band(down, bit.lshift(1, i - 1)) == 0 and out or nil } do
+          for _, list in ipairs { all, bit.band(down, bit.lshift(1, i --[[@as integer]] - 1)) == 0 and out or nil } do
             list.n = list.n + 1
             list[list.n] = addresses[i]
           end
@@ -102,6 +103,7 @@ local function setup(conf, next, server)
 
   local made = { [A] = {}, [AAAA] = {} }
   local random = math.random
+  ---@param q DnsQuery
   return function(q)
     if not q:is(zone) then return next(q) end
     local own = made[q.qtype]
