@@ -4,7 +4,7 @@
 # make test-kubernetes   the kubernetes plugin against a real kube-apiserver, built from Go modules: needs Go, minutes
 # make image      the container image, with a Docker engine or one of its own: lunadns:VERSION, build/image.tar
 # make test-image the image as a cluster's DNS pod: needs root, a Docker engine's packages and Go
-# make lint       clang-format, luacheck, and types if lua-language-server is there
+# make lint       clang-format, luacheck, and types if there is a checker (spec/types)
 # make sanitize   units, fuzz seeds and whole-server tests under ASan+UBSan and TSan
 # make fuzz       each fuzz target for SECONDS (default 30)
 # make bench      the table of figures

@@ -109,6 +109,7 @@ Plain `busted` runs the spec as well: .busted says where it finds lunadns.
   "runtime.version": "LuaJIT",
   "workspace.library": ["@HOME@", "${3rd}/luassert/library", "${3rd}/busted/library"],
   "workspace.checkThirdParty": false,
+  "workspace.ignoreGlobs": ["**/*_spec.lua"],
   "type.weakNilCheck": true,
   "diagnostics.disable": ["need-check-nil", "ambiguity-1"]
 }
