@@ -184,7 +184,7 @@ end
 --- it.
 ---@param given LunaBoot
 ---@param running { loader: LunaLoader, watched: table<string, boolean> }|nil what serves now
----@param source? table in place of the disk, for Corefile and plugins: made.source, what a generation was made of
+---@param source? table made.source: what a generation was made of, instead of Corefile and plugins on disk
 ---@return string|nil json
 ---@return string|nil err
 function boot.fingerprint(given, running, source)
@@ -251,7 +251,7 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   local made, err = boot.worker(state, { conf = conf, text = text, port = port }, source)
   if not made then return nil, err end
   traces.watch(state, made.loader.owners, made.runner.cool)
-  require("jit.opt").start "hotloop=56" -- LuaJIT's own; it was more while the state was made
+  jit.opt.start "hotloop=56" -- LuaJIT's own; it was more while the state was made
   made_here = made
   return function() made.entry() end
 end

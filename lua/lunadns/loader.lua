@@ -68,7 +68,7 @@ function Loader:search(base, builtin)
   end
   if not builtin then return nil end
   local file = "plugins/" .. base .. ".lua"
-  return boundary.has(file) and { file = file, embedded = true }
+  return boundary.has(file) and { file = file, embedded = true } or nil
 end
 
 --- The text of a plugin and where it was found.
