@@ -227,6 +227,7 @@ local function unquote(text) return assert(loadstring("return {" .. text .. "}")
 -- The core's side: strings and pointers only, because the states are different.
 
 local made_here ---@type any what boot.control or boot.worker made
+local first_here ---@type function the first entry of a worker
 
 ---@param pointer lightuserdata luna_state
 ---@return boolean|nil
@@ -253,12 +254,14 @@ function boot.core_worker(pointer, conf, text, port, snapshot)
   traces.watch(state, made.loader.owners, made.runner.cool)
   jit.opt.start "hotloop=56" -- LuaJIT's own; it was more while the state was made
   made_here = made
+  first_here = made.entry
   return function() made.entry() end
 end
 
---- Serves the batch without starting what setup spawned, and forgets the worker it came from: for warming.
-function boot.core_warm()
-  made_here.runner.entry()
+--- While it is warmed, a state starts nothing that setup spawned. All slots are new to it again, as when its worker changes.
+---@param on boolean
+function boot.core_warm(on)
+  made_here.entry = on and made_here.runner.entry or first_here
   made_here.runner.reset()
 end
 

@@ -109,6 +109,7 @@ class Bench:
         self.binaries = binaries
         self.folder = folder
         self.load_core, self.server_core = machine.cores(options.cores)
+        os.sched_setaffinity(0, {self.load_core})  # what edits and asks meanwhile is load too
         wanted = {file for case in CASES if not options.case or case.name in options.case
                   for file in (case.queries, case.warm) if file}
         self.queries = traffic.write_queries(folder, wanted | {"hosts"})
@@ -318,22 +319,26 @@ class Bench:
 
 
     def plugin_reload(self, case, subject, folder):
-        """Edits a plugin's file again and again. Latencies before, and while every query meets a reload."""
+        """Edits a plugin's file again and again. Latencies while every query meets a reload, and before, while a file is
+        edited that the server does not read."""
         with self.server(case, subject, folder) as (process, place, _):
-            def load(limit):
-                return traffic.Dnsperf(place.port, self.queries["hosts"], self.load_core, "-v", "-Q", str(RELOAD_QPS),
-                                       "-l", str(limit), "-c", "8", "-q", str(8 * traffic.WINDOW), "-t", "3")
+            def edits(count, folder, told):
+                load = traffic.Dnsperf(place.port, self.queries["hosts"], self.load_core, "-v", "-Q", str(RELOAD_QPS),
+                                       "-l", "900", "-c", "8", "-q", str(8 * traffic.WINDOW), "-t", "3")
+                for n in range(1, count + 1):
+                    subjects.write_plugin(folder, n)
+                    if told:
+                        place.generation = n
+                        process.send_signal(signal.SIGUSR1)
+                    traffic.wait_for(place.port, case.probe, (NOERROR, traffic.address(place.generation)), process, every=0.02)
+                    time.sleep(0.1)
+                load.end()
+                return load.result(20)
 
-            calm = load(max(2, self.options.seconds)).result(60)
-            during = load(900)
-            for n in range(1, self.options.reloads + 1):
-                place.generation = n
-                subjects.write_plugin(place)
-                process.send_signal(signal.SIGUSR1)
-                traffic.wait_for(place.port, case.probe, (NOERROR, traffic.address(n)), process, every=0.02)
-                time.sleep(0.1)
-            during.end()
-            steady = during.result(20)
+            elsewhere = os.path.join(folder, "elsewhere")
+            os.mkdir(elsewhere)
+            calm = edits(self.options.reloads // 2, elsewhere, False)
+            steady = edits(self.options.reloads, folder, True)
 
         def p99(result):
             return result["latencies"][len(result["latencies"]) * 99 // 100]

@@ -10,6 +10,7 @@ import time
 PR_SET_PDEATHSIG = 1
 SIGKILL = 9
 LIBC = ctypes.CDLL(None)
+ALLOWED = sorted(os.sched_getaffinity(0))
 
 _running = []
 
@@ -20,7 +21,7 @@ class Broken(Exception):
 
 def cores(wanted):
     """The core of the load and the core of the server: the first and the last one allowed, or `wanted`."""
-    allowed = sorted(os.sched_getaffinity(0))
+    allowed = ALLOWED
     if wanted:
         chosen = [int(part) for part in wanted.split(",") if part.isdigit()]
         if len(chosen) != 2 or not set(chosen) <= set(allowed):

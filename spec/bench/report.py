@@ -7,6 +7,7 @@ import subprocess
 from statistics import median
 
 import chart
+import machine
 from cluster import UPDATES
 from traffic import RELOAD_QPS
 
@@ -78,7 +79,7 @@ def facts(options, bench, subjects, binaries):
                 model = line.split(":", 1)[1].strip()
                 break
     return {
-        "cpu": model, "kernel": platform.release(), "cores": len(os.sched_getaffinity(0)),
+        "cpu": model, "kernel": platform.release(), "cores": len(machine.ALLOWED),
         "server_core": bench.server_core, "load_core": bench.load_core, "load": options.load,
         "rounds": options.rounds, "seconds": options.seconds,
         "subjects": {name: version(name, binaries[name]) for name in options.subjects},

@@ -145,11 +145,11 @@ return dns.plugin {
 """
 
 
-def write_plugin(place):
+def write_plugin(folder, generation):
     """Writes the plugin of role plugin-reload: it answers with an address that tells the edit."""
-    path = os.path.join(place.folder, "edited.lua")
+    path = os.path.join(folder, "edited.lua")
     with open(path + ".new", "w", encoding="ascii") as file:
-        file.write(EDITED.replace("ZONE", ZONE).replace("ADDRESS", address(place.generation)))
+        file.write(EDITED.replace("ZONE", ZONE).replace("ADDRESS", address(generation)))
     os.replace(path + ".new", path)
 
 
@@ -165,7 +165,7 @@ def _lunadns(binary, role, place):
             write_lines(os.path.join(place.folder, name + ".lua"),
                         WAITS.replace("NAME", name).replace("WAIT", wait).splitlines())
     if role == "plugin-reload":
-        write_plugin(place)
+        write_plugin(place.folder, place.generation)
     return [binary, "-conf", write_corefile(role, place), "-quiet"]
 
 

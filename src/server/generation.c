@@ -24,18 +24,6 @@ static void state_init(luna_generation *g, luna_state *s, luna_worker *w, unsign
     s->now = w && w->offline ? w->now : luna_clock();
 }
 
-/* What makes a state runs once: a loop must be long to be compiled, until core_worker is done. */
-static lua_State *new_state(char *err, size_t err_len)
-{
-    lua_State *L = luna_lua_new(err, err_len);
-    if (L && luaL_dostring(L, "require('jit.opt').start 'hotloop=1000'")) {
-        snprintf(err, err_len, "%s", lua_tostring(L, -1));
-        luna_lua_close(L);
-        return NULL;
-    }
-    return L;
-}
-
 static int boot_function(lua_State *L, const char *name)
 {
     lua_getglobal(L, "require");
@@ -45,6 +33,24 @@ static int boot_function(lua_State *L, const char *name)
     lua_getfield(L, -1, name);
     lua_remove(L, -2);
     return 0;
+}
+
+/* A state with the runtime's modules. Nearly all that loading them makes stays: to look for garbage
+ * meanwhile is half of the work. And what makes a generation runs once: a loop must be long to be
+ * compiled, until core_worker is done. */
+static lua_State *new_state(char *err, size_t err_len)
+{
+    lua_State *L = luna_lua_new(err, err_len);
+    if (!L)
+        return NULL;
+    lua_gc(L, LUA_GCSTOP, 0);
+    if (luaL_dostring(L, "require('jit.opt').start 'hotloop=1000' require 'lunadns.boot'")) {
+        snprintf(err, err_len, "%s", lua_tostring(L, -1));
+        luna_lua_close(L);
+        return NULL;
+    }
+    lua_gc(L, LUA_GCRESTART, 0);
+    return L;
 }
 
 static int fail(lua_State *L, int at, char *err, size_t err_len)

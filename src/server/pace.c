@@ -6,7 +6,7 @@
 #include <string.h>
 
 enum {
-    BURST_NS = 10000,
+    BURST_NS = 20000,
     INSTRUCTIONS = 500,  /* of Lua, between two looks at the clock: some 5 us */
     SHARE = 8,           /* it waits for at most this many times as long as it runs */
     SAVED_NS = 50000000, /* and saves no more of that than this */

@@ -10,7 +10,9 @@
 #include "pace.h"
 #include "warm.h"
 
-enum { ROUNDS = 384, AT_ONCE = 4 }; /* a round is short, for luna_pace */
+/* A round is short, for luna_pace. Most packets come alone, some together; most come into slots
+ * that were used before. */
+enum { ROUNDS = 600, AT_ONCE = 4, TOGETHER = 4, FORGET = 10 };
 
 struct luna_questions {
     unsigned n;
@@ -63,17 +65,27 @@ static void submit(luna_generation *g, luna_worker *w, const luna_questions *all
     }
 }
 
-static int enter(luna_seat *seat)
+/* core_warm of lunadns.boot. */
+static int warming(lua_State *L, bool on)
 {
-    lua_State *L = seat->L;
     lua_getglobal(L, "require");
     lua_pushstring(L, "lunadns.boot");
     int failed = lua_pcall(L, 1, 1, 0);
     if (!failed) {
         lua_getfield(L, -1, "core_warm");
-        failed = lua_pcall(L, 0, 0, 0);
+        lua_pushboolean(L, on);
+        failed = lua_pcall(L, 1, 0, 0);
     }
     lua_settop(L, 1);
+    return failed;
+}
+
+/* As a worker does: serve.c. */
+static int enter(luna_seat *seat)
+{
+    lua_pushvalue(seat->L, 1);
+    int failed = lua_pcall(seat->L, 0, 0, 0);
+    lua_settop(seat->L, 1);
     seat->state.batch_len = 0;
     seat->state.woken_len = 0;
     return failed;
@@ -102,12 +114,16 @@ static void warm_seat(luna_generation *g, unsigned index, const luna_questions *
     seat->state.dry = 1;
     seat->state.now = w->now;
     for (unsigned round = 0, next = 0; round < ROUNDS; round++) {
-        for (unsigned i = 0; i < AT_ONCE; i++)
+        if (round % FORGET == 0 && warming(seat->L, true))
+            break;
+        unsigned n = round % TOGETHER == TOGETHER - 1 ? AT_ONCE : 1;
+        for (unsigned i = 0; i < n; i++)
             submit(g, w, all, next++ % all->n);
         if (enter(seat))
             break;
         luna_pace();
     }
+    warming(seat->L, false);
     /* A handler that waits for a timer is left behind: its slot ends here. */
     for (unsigned i = 0; i < w->slab->fresh; i++)
         luna_slot_release(luna_slot_at(w->slab, i));
