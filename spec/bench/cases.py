@@ -74,7 +74,7 @@ CASES = [
     Case("reload", "reloads of the Corefile at 20,000 queries/s", kind="reload", role="reload",
          probe="generation." + ZONE, rounds=1),
     Case("plugin-reload", "edits of a Lua plugin at 20,000 queries/s", kind="plugin_reload", role="plugin-reload",
-         probe="generation." + ZONE, rounds=1),
+         probe="generation." + ZONE),
 ]
 
 
