@@ -287,6 +287,9 @@ local function new(state, chains, contain)
       drive_rest()
     end
     if cursor < state.batch_len then
+      -- What is compiled first is what costs least from then on: a slot that is known already.
+      local index = state.batch[cursor]
+      refs[index] = refs[index] or C.luna_query_at(state, index)
       set_parameters "hotloop=1"
       limit = cursor + 1
       drive(take())
