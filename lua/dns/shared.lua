@@ -56,6 +56,8 @@ local function seconds_of(ttl)
 end
 
 --- Stores by one of the three rules. Returns true, or false and why.
+---@return any ok a boolean; any, because bad_key does not return
+---@return string? why
 local function put(self, how, key, new, ttl)
   local kind, pointer, len, number = split(key)
   local what, code = type(new), nil
@@ -108,18 +110,18 @@ function methods:set(key, new, ttl)
     self:delete(key)
     return true
   end
-  return put(self, SET, key, new, ttl) --[[@as boolean]]
+  return put(self, SET, key, new, ttl)
 end
 
 --- Keeps a value if there is none.
 ---@return boolean ok
 ---@return string? why "exists", "too large ..."
-function methods:add(key, new, ttl) return put(self, ADD, key, new, ttl) --[[@as boolean]] end
+function methods:add(key, new, ttl) return put(self, ADD, key, new, ttl) end
 
 --- Keeps a value if there is one.
 ---@return boolean ok
 ---@return string? why "not found", "too large ..."
-function methods:replace(key, new, ttl) return put(self, REPLACE, key, new, ttl) --[[@as boolean]] end
+function methods:replace(key, new, ttl) return put(self, REPLACE, key, new, ttl) end
 
 --- Adds to a number, as one step that no other worker comes between. A number that is not there begins with init and lives
 --- for ttl seconds; adding to it later does not prolong that: a counter with a ttl counts by windows of time. Makes nothing.

@@ -184,7 +184,7 @@ end
 --- it.
 ---@param given LunaBoot
 ---@param running { loader: LunaLoader, watched: table<string, boolean> }|nil what serves now
----@param source? table made.source: what a generation was made of, instead of Corefile and plugins on disk
+---@param source? table|false made.source: what a generation was made of, instead of Corefile and plugins on disk
 ---@return string|nil json
 ---@return string|nil err
 function boot.fingerprint(given, running, source)

@@ -45,7 +45,7 @@ local ATTEMPTS = 100 -- to compile the loop: handlers that always wait or fail a
 ---@return integer code q.wait
 function runner.wait(q)
   local strand = at.strand
-  strand.on = q
+  strand.on = q --[[@as ffi.cdata*]]
   q.waited = 1
   yield(q)
   strand.on = false

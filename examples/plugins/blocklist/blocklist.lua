@@ -91,7 +91,7 @@ local function setup(conf, next, server)
     if rpz then
       action = RPZ[found] or "local"
     elseif ACTIONS[found] or found == "pass" then
-      action = found
+      action = found --[[@as string]]
     end
     if action == "pass" or (action == "truncate" and q.transport ~= dns.UDP) then return next(q) end
     blocked:inc(action)

@@ -270,8 +270,9 @@ end
 function parse.run(schema, run, ctx)
   local state = { name = schema.name, run = run, ctx = ctx or {}, checks = {}, warnings = {} }
   local head = { text = schema.name, file = run.file, line = run.line }
+  ---@type boolean, any
   local good, result = pcall(read_body, state, schema.body, { name = schema.name, directive = true }, head,
-    run.args or {}, run.block, nil) ---@type boolean, any
+    run.args or {}, run.block, nil)
   if good then return result, nil, state.warnings end
   if type(result) == "table" and result.message then return nil, result.message end
   -- A fault in a function the plugin brought.
