@@ -1,4 +1,4 @@
--- Writes the declarations of core.h as ffi.cdef takes them: without comments and preprocessor lines, in parts of a few KB that end
+-- Writes the declarations of core.h as ffi.cdef takes them: without comments and preprocessor lines, in parts of about 1 KB that end
 -- with NUL, because a reload parses them once per Lua state and must not take long at a time.
 -- Usage: luajit src/declare.lua core.h OUT
 local PART = 1024
