@@ -153,7 +153,8 @@ typedef struct luna_state {
     uint32_t serving; /* slot + 1 of the query whose handler runs, for the watchdog; 0 = none */
     uint8_t dry;      /* 1 = warm-up: nothing leaves the process */
     uint8_t checking; /* 1 = `lunadns check`: nothing is started that goes on by itself */
-    uint8_t pad[2];
+    uint8_t seated;   /* 1 = it runs in its worker's thread, not in the one that makes or ends it */
+    uint8_t pad;
 } luna_state;
 
 /* Size of luna_query in the upper, of luna_state in the lower 32 bits: Lua compares it with its own
@@ -524,7 +525,7 @@ enum { LUNA_DEBUG = 0, LUNA_INFO = 1, LUNA_WARNING = 2, LUNA_ERROR = 3, LUNA_FAT
 
 typedef struct luna_log_format luna_log_format;
 
-/* Writes one line "[LEVEL] message" to stdout through the writer thread. From a worker's state it
+/* Writes one line "[LEVEL] message" to stdout through the writer thread. From a seated state it
  * never blocks: when the buffer is full the line is counted in lunadns_log_dropped_total. s may be
  * NULL (other threads). */
 void luna_log(luna_state *s, int level, const char *message, size_t len);

@@ -30,6 +30,7 @@ static logger *logger_new(void)
     logger *l = calloc(1, sizeof *l);
     l->worker.log = luna_log_buffer_new();
     l->state.worker = &l->worker;
+    l->state.seated = 1;
     return l;
 }
 

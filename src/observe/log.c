@@ -95,11 +95,11 @@ void luna_log_put(luna_state *s, const char *line, size_t len)
         capture(line, len);
         return;
     }
-    luna_log_buffer *ring = s == NULL || s->worker == NULL ? NULL : s->worker->log;
-    if (ring == NULL) {
+    if (s == NULL || !s->seated) {
         share(line, len);
         return;
     }
+    luna_log_buffer *ring = s->worker->log;
     if (!log_ring_put(ring, line, len))
         luna_log_dropped(1);
     if (ring->end - ring->head > EARLY_PUBLISH)

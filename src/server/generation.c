@@ -10,6 +10,7 @@
 enum { LUA_MEMORY = 64 << 20 };
 
 static uint64_t *scratch; /* metrics of states that serve nobody */
+static uint64_t *made;    /* and of those that are not seated: a worker's belong to its thread */
 static unsigned counter;
 
 static void state_init(luna_generation *g, luna_state *s, luna_worker *w, unsigned workers)
@@ -19,7 +20,7 @@ static void state_init(luna_generation *g, luna_state *s, luna_worker *w, unsign
     s->worker = w;
     s->workers = workers;
     s->worker_index = w ? w->index : 0;
-    s->metrics = w ? w->metrics : scratch;
+    s->metrics = !w ? scratch : w->offline ? w->metrics : made;
     /* A running worker's clock is its own. */
     s->now = w && w->offline ? w->now : luna_clock();
 }
@@ -126,6 +127,8 @@ luna_generation *luna_generation_new(luna_worker **workers, unsigned n, bool off
     luna_generation *g = calloc(1, sizeof *g);
     if (!scratch)
         scratch = luna_metrics_page_new(0);
+    if (!made)
+        made = luna_metrics_page_new(1);
     g->number = ++counter;
     g->lua_memory = LUA_MEMORY;
     g->offline = offline;
@@ -210,6 +213,8 @@ void luna_seat_end(luna_generation *g, luna_seat *seat)
 {
     luna_worker *w = seat->state.worker;
     seat->closed = true;
+    seat->state.seated = 0;
+    seat->state.metrics = w->offline ? w->metrics : made;
     for (unsigned i = 0; i < w->slab->fresh; i++) {
         luna_slot *slot = luna_slot_at(w->slab, i);
         if (slot->use == SLOT_OWN && slot->q.generation == g)
@@ -240,8 +245,10 @@ void luna_generation_free(luna_generation *g)
 {
     luna_ready_forget(g);
     luna_setup_end(&g->control_state); /* when making it broke off */
-    for (unsigned i = 0; i < g->nseats; i++)
+    for (unsigned i = 0; i < g->nseats; i++) {
         luna_setup_end(&g->seats[i].state);
+        g->seats[i].state.seated = 0;
+    }
     for (unsigned i = 0; i < LUNA_LISTENERS_MAX; i++)
         luna_router_free(g->routers[i]);
     luna_generation_close_listeners(g);

@@ -149,6 +149,8 @@ void luna_generation_take_over(luna_generation *g, luna_worker *w)
     if (g) {
         luna_seat *seat = &g->seats[w->index];
         seat->current = true;
+        seat->state.seated = 1;
+        seat->state.metrics = w->metrics;
         t->held[t->nheld++] = g;
         enter(seat, w); /* what setup spawned begins */
     }
