@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 #include "../../src/kubernetes/decode.h"
 #include "../../src/kubernetes/stream.h"
@@ -200,7 +201,10 @@ int main(int argc, char **argv)
     for (int number; !sigwait(&signals, &number) && number == SIGUSR1;) {
         size_t len;
         char *text = luna_metrics_text(&len);
-        printf("%scpu %.3f\nend of metrics\n", text ? text : "", cpu());
+        /* Line by line, because the log's thread writes to stdout too. */
+        for (char *line = text ? strtok(text, "\n") : NULL; line; line = strtok(NULL, "\n"))
+            printf("%s\n", line);
+        printf("cpu %.3f\nend of metrics\n", cpu());
         free(text);
     }
     kube_watch_stop(w);
