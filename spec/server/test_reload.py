@@ -213,6 +213,17 @@ class Survivors(Case):
         self.assertGreaterEqual(s.metric("coredns_cache_hits_total"), 20)
         s.stop()
 
+    def test_what_setup_counts(self):
+        counting = PLUGIN.replace("setup = function()", "setup = function(_, _, server)\n"
+                                  "    server:counter('setups_total', 'Setups.'):inc()")
+        s = self.server(".:{port} {\n prometheus 127.0.0.1:{http}\n shout\n}\n", files={"shout.lua": counting})
+        workers = s.metric("coredns_shout_setups_total")
+        self.assertGreater(workers, 0)
+        for reloads in (1, 2):
+            s.reload()
+            self.assertEqual(s.metric("coredns_shout_setups_total"), workers * (reloads + 1))
+        s.stop()
+
     def test_http_endpoints_answer_throughout(self):
         text = corefile("192.0.2.1", HTTP)
         s = self.server(text)

@@ -36,9 +36,9 @@ static int boot_function(lua_State *L, const char *name)
     return 0;
 }
 
-/* A state with the runtime's modules. Nearly all that loading them makes stays: to look for garbage
- * meanwhile is half of the work. And what makes a generation runs once: a loop must be long to be
- * compiled, until core_worker is done. */
+/* A state with the runtime's modules. Nearly all that loading them makes stays: nothing looks for
+ * garbage meanwhile. And what makes a generation runs once: a loop must be long to be compiled,
+ * until core_worker is done. */
 static lua_State *new_state(char *err, size_t err_len)
 {
     lua_State *L = luna_lua_new(err, err_len);

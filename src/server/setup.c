@@ -73,7 +73,6 @@ int luna_setup_pump(luna_state *s)
 {
     luna_worker *w = s->worker;
     luna_turn_end(w); /* what was queued leaves */
-    luna_log_buffer_publish(w->log);
     while (!s->woken_len && !signals.to_end)
         uv_run(&w->loop, UV_RUN_ONCE);
     s->now = w->now;
@@ -89,6 +88,5 @@ void luna_setup_end(luna_state *s)
         luna_slot_release(luna_slot_at(w->slab, i));
     s->worker = s == &s->generation->control_state ? NULL : luna_worker_at(s->worker_index);
     s->woken_len = 0;
-    luna_log_buffer_publish(w->log);
     luna_worker_free(w);
 }
